@@ -1,0 +1,1 @@
+"""Accounts: users, sessions, tokens, passwords, limits and the audit trail."""

@@ -1,0 +1,187 @@
+"""The SQL of the account package, but for counting failed logins (`limits`) and posting notices (`notices`)."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, or_, select, update
+
+from app.auth.models import MAX_NAME_LENGTH, AuditEvent, AuthSession, LoginThrottle, Revocation, SigningKeyRecord, User
+from app.auth.types import KeyState, Role, SessionEndReason, UserSort
+from app.core.text import normalize_email, normalize_username
+from app.db.query import Column
+from app.db.repository import BaseRepository, OwnedRepository
+
+_AFTER_EVERY_TEXT = "\U0010ffff"
+
+
+class UserRepository(BaseRepository[User]):
+    """Accounts."""
+
+    model = User
+    sorts: ClassVar = {
+        UserSort.CREATED_AT.value: User.created_at,
+        UserSort.EMAIL.value: User.email_normalized,
+    }
+
+    async def get_by_login(self, login: str) -> User | None:
+        """The account with this e-mail address or user name, however they are written."""
+        if "@" not in login:
+            return await self.get_by(User.username_normalized, normalize_username(login))
+        try:
+            email = normalize_email(login)
+        except ValueError:
+            return None
+        return await self.get_by(User.email_normalized, email)
+
+    async def admit_login(self, user: User, at: datetime, *, new_hash: str | None) -> bool:
+        """Note a login, and store the upgraded hash. False where the account changed since its password was checked.
+
+        Leaves `row_version` alone: a login is no edit, and must not make an editor's `If-Match` stale.
+        """
+        values: dict[str, Any] = {"last_login_at": at}
+        if new_hash is not None:
+            values["hashed_password"] = new_hash
+        statement = (
+            update(User)
+            .where(User.id == user.id, User.is_active.is_(True), User.hashed_password == user.hashed_password)
+            .values(values)
+        )
+        return bool(await self._rowcount(statement))
+
+    async def lock_active_admins(self) -> set[UUID]:
+        """The ids of those who administer the service, locked until the transaction ends."""
+        statement = select(User.id).where(User.is_active.is_(True), is_admin()).order_by(User.id).with_for_update()
+        return set(await self.session.scalars(statement))
+
+    async def has_admin(self) -> bool:
+        """Whether anyone administers the service."""
+        return await self.exists(User.is_active.is_(True), is_admin())
+
+
+def is_admin() -> ColumnElement[bool]:
+    """The condition that an account administers the service."""
+    return or_(User.role == Role.ADMIN, User.is_superuser.is_(True))
+
+
+def normalize_name(full_name: str) -> str:
+    """The form in which full names are searched: its start, for it can be many times as long as the name."""
+    return normalize_username(full_name)[:MAX_NAME_LENGTH]
+
+
+def has_prefix(prefix: str) -> ColumnElement[bool]:
+    """The condition that an address, user name or full name begins with a text; a range, so that indexes serve it."""
+    start = normalize_username(prefix)
+    end = start + _AFTER_EVERY_TEXT
+    columns = (User.email_normalized, User.username_normalized, User.full_name_normalized)
+    return or_(*(column.between(start, end) for column in columns))
+
+
+class AuthSessionRepository(OwnedRepository[AuthSession]):
+    """Login sessions."""
+
+    model = AuthSession
+    sorts: ClassVar = {"created_at": AuthSession.created_at}
+
+    async def rotate(self, session_id: UUID, presented: bytes, successor: bytes, values: dict[Column, Any]) -> bool:
+        """Replace the refresh token `presented` by its successor, if it is the current one of a live session."""
+        now = self.clock.now()
+        return bool(
+            await self.update_where(
+                AuthSession.id == session_id,
+                AuthSession.rt_hash == presented,
+                *is_live(now),
+                values={
+                    AuthSession.rt_hash: successor,
+                    AuthSession.previous_rt_hash: presented,
+                    AuthSession.refreshed_at: now,
+                    **values,
+                },
+            )
+        )
+
+    async def list_live(self, user_id: UUID, *, spare: UUID | None = None) -> list[AuthSession]:
+        """A user's live sessions, the oldest first."""
+        where = [AuthSession.user_id == user_id, *is_live(self.clock.now())]
+        if spare is not None:
+            where.append(AuthSession.id != spare)
+        return await self.list_(*where, order_by=(AuthSession.created_at, AuthSession.id))
+
+    async def delete_expired(self, ago: timedelta) -> int:
+        """Delete sessions that expired some time ago; the audit trail keeps their story."""
+        return await self.delete_where(AuthSession.expires_at < self.clock.now() - ago)
+
+    async def end(self, session_ids: Sequence[UUID], reason: SessionEndReason) -> int:
+        """End sessions that have not ended yet; the number of those."""
+        return await self.update_where(
+            AuthSession.id.in_(session_ids),
+            AuthSession.revoked_at.is_(None),
+            values={AuthSession.revoked_at: self.clock.now(), AuthSession.revoked_reason: reason},
+        )
+
+
+def is_live(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that a session has neither ended nor expired."""
+    return (
+        AuthSession.revoked_at.is_(None),
+        AuthSession.expires_at > now,
+        AuthSession.absolute_expires_at > now,
+    )
+
+
+class RevocationRepository(BaseRepository[Revocation]):
+    """Revocations; `app.auth.revocation` keeps the recent ones in memory."""
+
+    model = Revocation
+
+    async def list_since(self, moment: datetime) -> list[Revocation]:
+        """The revocations made after a moment."""
+        return await self.list_(Revocation.created_at > moment)
+
+    async def delete_older(self, age: timedelta) -> int:
+        """Delete what no living access token can meet any more."""
+        return await self.delete_where(Revocation.created_at < self.clock.now() - age)
+
+
+class LoginThrottleRepository(BaseRepository[LoginThrottle]):
+    """Counts of failed logins, as far as housekeeping goes; `app.auth.limits` counts."""
+
+    model = LoginThrottle
+
+    async def delete_older(self, age: timedelta) -> int:
+        """Delete counts that were last raised longer ago."""
+        return await self.delete_where(LoginThrottle.updated_at < self.clock.now() - age)
+
+
+class SigningKeyRepository(BaseRepository[SigningKeyRecord]):
+    """Signing keys."""
+
+    model = SigningKeyRecord
+
+    async def list_usable(self) -> list[SigningKeyRecord]:
+        """Every key that may still verify a token."""
+        return await self.list_(SigningKeyRecord.state != KeyState.REMOVED, order_by=(SigningKeyRecord.created_at,))
+
+
+class AuditRepository(BaseRepository[AuditEvent]):
+    """The audit trail."""
+
+    model = AuditEvent
+
+
+def revocations_of_sessions(session_ids: Iterable[UUID], at: datetime) -> list[Revocation]:
+    """One revocation for each session."""
+    return [Revocation(session_id=session_id, created_at=at) for session_id in session_ids]
+
+
+def profile_values(changes: Mapping[str, Any]) -> dict[Column, Any]:
+    """The columns behind the profile members of a change, with their normalised twins."""
+    values: dict[Column, Any] = {}
+    if "username" in changes:
+        values[User.username] = username = changes["username"]
+        values[User.username_normalized] = None if username is None else normalize_username(username)
+    if "full_name" in changes:
+        values[User.full_name] = name = changes["full_name"]
+        values[User.full_name_normalized] = None if name is None else normalize_name(name)
+    return values
