@@ -1,0 +1,1 @@
+"""The HTTP side of the service: routers, problems, middleware, health, documentation pages, the server process."""

@@ -1,0 +1,1 @@
+Redoc.init("openapi.json", { hideDownloadButtons: false, sortRequiredPropsFirst: true }, document.getElementById("redoc"));
