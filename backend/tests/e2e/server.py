@@ -1,0 +1,5 @@
+"""The real server of the end-to-end tests; drills use the same."""
+
+from tools.server import BACKEND, LiveServer, free_port, service_environment, serving
+
+__all__ = ["BACKEND", "LiveServer", "free_port", "service_environment", "serving"]
