@@ -1,0 +1,1 @@
+"""The two services that ours is measured against."""

@@ -1,0 +1,71 @@
+"""What was measured against what was promised: one line a promise, on the screen and in `docs/performance.md`."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
+_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure. `target` and `passed` are None for a figure that only informs; `passed` alone is None for VOID."""
+
+    what: str
+    figure: str
+    target: str | None = None
+    passed: bool | None = None
+
+    @property
+    def verdict(self) -> str:
+        """PASS, MISS, VOID (too little was measured), or nothing."""
+        if self.target is None:
+            return ""
+        return {True: "PASS", False: "MISS", None: "VOID"}[self.passed]
+
+
+@dataclass(slots=True)
+class Report:
+    """The lines of one run, in order, and the circumstances."""
+
+    circumstances: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Adds a circumstance of the run."""
+        self.circumstances.append(text)
+
+    def inform(self, what: str, figure: str) -> None:
+        """Adds a figure without a target."""
+        self.lines.append(Line(what, figure))
+
+    def at_least(self, what: str, value: float, target: float, unit: str = "", *, enough: bool = True) -> None:
+        """Adds a figure that should reach its target; VOID unless enough was measured."""
+        self._judge(what, value, f"≥ {target:g}{unit}", unit, (value >= target) if enough else None)
+
+    def at_most(self, what: str, value: float, target: float, unit: str = "", *, enough: bool = True) -> None:
+        """Adds a figure that should not exceed its target; VOID unless enough was measured."""
+        self._judge(what, value, f"≤ {target:g}{unit}", unit, (value <= target) if enough else None)
+
+    def _judge(self, what: str, value: float, target: str, unit: str, passed: bool | None) -> None:
+        digits = 1 if unit in {" ms", " MiB", " %"} else 2
+        self.lines.append(Line(what, f"{value:.{digits}f}{unit}", target, passed))
+
+    def table(self) -> str:
+        """The run as a Markdown table with its circumstances."""
+        rows = [("what", "figure", "target", ""), ("---", "---", "---", "---")]
+        rows += [(line.what, line.figure, line.target or "", line.verdict) for line in self.lines]
+        widths = [max(len(row[column]) for row in rows) for column in range(4)]
+        body = "\n".join(
+            "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+        )
+        return body + "\n\n" + "\n".join(f"- {text}" for text in self.circumstances)
+
+    def write(self) -> Path:
+        """Puts the table between its marks in `docs/performance.md`, or appends it."""
+        page = _PAGE.read_text() if _PAGE.exists() else "# Performance\n"
+        before, _, rest = page.partition(_BEGIN)
+        after = rest.partition(_END)[2] or "\n"
+        _PAGE.parent.mkdir(parents=True, exist_ok=True)
+        _PAGE.write_text(f"{before.rstrip()}\n\n{_BEGIN}\n{self.table()}\n{_END}{after}")
+        return _PAGE
