@@ -268,3 +268,11 @@ async def test_registrations_from_one_network_are_bounded(
     assert refused.headers["Retry-After"] == "1"
     made = await elsewhere.post(f"{API}/auth/register", json={"email": email, "password": PASSWORD})
     assert made.status_code == 201
+
+
+async def test_without_limits_a_full_hash_queue_is_all_there_is(make_app: AppFactory) -> None:
+    quick = {"bcrypt_rounds": 10, "hash_workers": 1, "hash_queue_size": 1}
+    async with make_app(rate_limits="off", **quick) as app, client_of(app) as client:
+        attempts = [log_in(client, f"nobody{n}@example.com", WRONG_PASSWORD) for n in range(6)]
+        assert {answer.status_code for answer in await in_parallel(attempts)} == {401, 503}
+        assert await throttles(app.state.merit) == {}

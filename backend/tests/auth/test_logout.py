@@ -110,3 +110,13 @@ async def test_parallel_logouts_of_all_end_every_session(account: Account) -> No
     answers = await in_parallel(log_out(session, scope="all") for session in sessions)
     assert {answer.status_code for answer in answers} <= {204, 401}
     assert [await works(session) for session in sessions] == [False] * 5
+
+
+async def test_a_narrowed_token_ends_no_other_session(account: Account) -> None:
+    """Ending other sessions is a change of the account; ending one's own is not."""
+    assert (await account.login(scope="profile:read")).is_success
+    for which in ("all", "others"):
+        refused = await account.request("POST", "/auth/logout", json={"scope": which})
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
+        assert 'scope="profile:write"' in refused.headers["WWW-Authenticate"]
+    assert (await account.request("POST", "/auth/logout")).status_code == 204
