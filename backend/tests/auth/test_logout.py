@@ -120,3 +120,18 @@ async def test_a_narrowed_token_ends_no_other_session(account: Account) -> None:
         assert (refused.status_code, refused.json()["code"]) == (403, "insufficient_scope")
         assert 'scope="profile:write"' in refused.headers["WWW-Authenticate"]
     assert (await account.request("POST", "/auth/logout")).status_code == 204
+
+
+async def test_a_token_used_up_long_ago_ends_its_own_session_only(
+    app: FastAPI, account: Account, clock: ManualClock
+) -> None:
+    """It was copied: whoever brings it must not decide about the owner's other sessions."""
+    stolen = await session_of(account)
+    used_up = stolen.refresh_token
+    assert (await refresh(account.client, used_up)).is_success
+    clock.advance(seconds=31)
+    answer = await account.client.post(URL, json={"refresh_token": used_up, "scope": "all"})
+    assert answer.status_code == 204
+    assert await works(account)
+    assert not await works(stolen)
+    assert "refresh_reused" in await actions_of(app, account.id)

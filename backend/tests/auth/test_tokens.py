@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from tests.auth.forgery import (
     OLD_KEY,
     SECRET,
     SESSION_ID,
+    START,
     STRANGE_KEY,
     USER_ID,
     ManualClock,
@@ -271,3 +273,25 @@ def test_a_damaged_or_foreign_private_key_is_refused(damage: str) -> None:
 def test_keys_do_not_show_in_representations() -> None:
     assert "prepared" not in repr(HS_KEY)
     assert repr(KEY) == f"SigningKey(kid='{KEY.kid}', algorithm='ES256')"
+
+
+def test_a_token_of_a_longer_life_than_the_setting_is_refused(codec: AccessTokenCodec) -> None:
+    """Where the setting was lowered, revocations are not remembered as long as older tokens would live."""
+    assert codec.verify(forge(body=payload(exp=NOW + 630))).exp == NOW + 630
+    assert_refused(codec, forge(body=payload(exp=NOW + 631)))
+
+
+def test_a_token_does_not_outlive_its_session(codec: AccessTokenCodec) -> None:
+    ends_at = START + timedelta(seconds=45)
+    issued = codec.issue(
+        user_id=USER_ID,
+        session_id=SESSION_ID,
+        client_id="web",
+        auth_version=3,
+        scope=["profile:read"],
+        amr=["pwd"],
+        acr="aal1",
+        auth_time=START,
+        not_after=ends_at,
+    )
+    assert (issued.expires_in, issued.claims.exp) == (45, int(ends_at.timestamp()))
