@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.browser import find_chromium
-from tools.databases import find_pgbouncer
+from tools.databases import find_pgbouncer, find_postgres_programs
 
 SERVERS = {"PostgreSQL": "TEST_POSTGRES_URL", "MySQL or MariaDB": "TEST_MYSQL_URL"}
 OVERALL_COVERAGE = 95
-FULLY_COVERED = "app/auth/*,app/db/*"
+FULLY_COVERED = ("app/auth", "app/db")
 TEST_WORKERS = "2"
+STEP_SECONDS = 2400
+"""What hangs is ended, so that a run always says what it found."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,14 @@ class Step:
         print(f"\n== {self.name}", flush=True)
         started = time.monotonic()
         program, *arguments = self.arguments
-        code = subprocess.run(
-            [Path(sys.executable).with_name(program), *arguments], env={**os.environ, **self.environment}, check=False
-        ).returncode
+        command = [str(Path(sys.executable).with_name(program)), *arguments]
+        # Tests start many processes, which need not compile the application again each time.
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **self.environment}
+        try:
+            code = subprocess.run(command, env=environment, check=False, timeout=STEP_SECONDS).returncode
+        except subprocess.TimeoutExpired:
+            print(f"== {self.name}: not done after {STEP_SECONDS} s")
+            code = 1
         print(f"== {self.name}: {'ok' if code == 0 else 'FAILED'}, {time.monotonic() - started:.0f} s", flush=True)
         return code == 0
 
@@ -56,19 +63,22 @@ def left_out() -> list[str]:
         missing.append("the generated TypeScript client: install Node.js with npm")
     if not find_pgbouncer():
         missing.append("the tests behind a pooler: install pgbouncer")
+    if not find_postgres_programs():
+        missing.append("the tests of TLS to the database: install PostgreSQL's server")
     if os.geteuid() == 0 and not shutil.which("setpriv"):
-        missing.append("the image's commands as its user: install setpriv (util-linux), or do not run as root")
+        missing.append("what runs as another user: install setpriv (util-linux), or do not run as root")
     if not shutil.which("git"):
         missing.append("the make targets in a fresh copy: install git")
     return missing
 
 
-def pytest_steps(*, coverage: bool) -> Iterator[Step]:
-    """Give one run of pytest for each database; the tests of the tools know none and run once."""
-    pytest = ("coverage", "run", "-m", "pytest", "-n", TEST_WORKERS) if coverage else ("pytest", "-n", TEST_WORKERS)
-    yield Step("tests on SQLite", (*pytest, "tests", "tools"), {"TEST_DATABASE_URL": ""})
+def pytest_steps(**environment: str) -> Iterator[Step]:
+    """Give the runs of pytest: everything on SQLite, and on each server what uses it."""
+    pytest = ("pytest", "-n", TEST_WORKERS)
+    yield Step("tests on SQLite", (*pytest, "tests", "tools"), {"TEST_DATABASE_URL": "", **environment})
     for name, url in server_urls().items():
-        yield Step(f"tests on {name}", (*pytest, "tests"), {"TEST_DATABASE_URL": url})
+        on_server = (*pytest, "--on-server", "tests")
+        yield Step(f"tests on {name}", on_server, {"TEST_DATABASE_URL": url, **environment})
 
 
 def check_steps() -> Iterator[Step]:
@@ -81,23 +91,21 @@ def check_steps() -> Iterator[Step]:
     yield Step("migrations on SQLite", ("python", "-m", "tools.drift"), {"TEST_DATABASE_URL": ""})
     for name, url in server_urls().items():
         yield Step(f"migrations on {name}", ("python", "-m", "tools.drift"), {"TEST_DATABASE_URL": url})
-    yield Step("coverage: forget the last run", ("coverage", "erase"))
-    yield from pytest_steps(coverage=True)
-    yield Step("coverage: all runs together", ("coverage", "combine", "--quiet"))
-    yield Step(f"coverage of all, {OVERALL_COVERAGE} %", ("coverage", "report", f"--fail-under={OVERALL_COVERAGE}"))
+    coverage = ("python", "-m", "tools.coverage")
+    yield Step("coverage: forget the last run", (*coverage, "--forget"))
+    yield from pytest_steps(MEASURE_COVERAGE="1")
+    yield Step(f"coverage of all, {OVERALL_COVERAGE} %", (*coverage, "--under", str(OVERALL_COVERAGE)))
     if len(server_urls()) == len(SERVERS):
-        full = ("coverage", "report", f"--include={FULLY_COVERED}", "--fail-under=100")
-        yield Step(f"coverage of {FULLY_COVERED}, 100 %", full)
+        yield Step(f"coverage of {' and '.join(FULLY_COVERED)}, 100 %", (*coverage, "--under", "100", *FULLY_COVERED))
 
 
 def main(what: str) -> int:
     """Run `test` or `check`; every step is run, and the exit code is 1 if one failed."""
-    Path("var/coverage").mkdir(parents=True, exist_ok=True)
-    steps = list(check_steps() if what == "check" else pytest_steps(coverage=False))
+    steps = list(check_steps() if what == "check" else pytest_steps())
     failed = [step.name for step in steps if not step.run()]
     missing = left_out()
     if what == "check" and len(server_urls()) < len(SERVERS):
-        missing.append(f"the 100 % gate of {FULLY_COVERED}: it needs every database")
+        missing.append(f"the 100 % gate of {' and '.join(FULLY_COVERED)}: it needs every database")
     print()
     for line in missing:
         print(f"Left out: {line}")

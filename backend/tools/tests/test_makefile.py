@@ -15,11 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tools.server import BACKEND, free_port, service_environment
+from tools.programs import BACKEND
+from tools.server import free_port, service_environment
 
 ROOT = BACKEND.parent
 EMAIL, PASSWORD = "first@example.org", "a long quiet passphrase"
 START_SECONDS = 3
+START_IMPORTS = 4
+"""What a start may take on a busy machine: so many times what importing its two largest libraries takes there."""
 PATIENCE_SECONDS = 20
 LOG = "make.log"
 
@@ -88,12 +91,19 @@ def copy(tmp_path: Path) -> Copy:
             (venv / entry.name).symlink_to(entry)
     for stamp in (".runtime", ".dev"):
         (venv / stamp).touch()
-    # What an outer make or coverage hands on is not meant for this one.
-    outer = ("MAKE", "MFLAGS", "COVERAGE_", "PYTHON", "TEST_", "VIRTUAL_ENV")
+    # What an outer make or a measured run hands on is not meant for this one.
+    outer = ("MAKE", "MFLAGS", "MEASURE_COVERAGE", "PYTHON", "TEST_", "VIRTUAL_ENV")
     environment = {name: value for name, value in service_environment().items() if not name.startswith(outer)}
     for name in ("SECRET_KEY", "ENVIRONMENT"):  # .env's, and the default
         del environment[name]
     return Copy(root, environment | {"PORT": str(free_port()), "BCRYPT_ROUNDS": "4", "DRAIN_SECONDS": "0"})
+
+
+def importing_seconds() -> float:
+    """How long Python takes to import the two largest libraries."""
+    started = time.monotonic()
+    subprocess.run((sys.executable, "-c", "import fastapi, sqlalchemy.ext.asyncio"), check=True)
+    return time.monotonic() - started
 
 
 def children_of(pid: int) -> list[int]:
@@ -102,6 +112,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child, parent in (line.split() for line in listed.splitlines()) if int(parent) == pid]
 
 
+@pytest.mark.timeout(150)  # a dozen programs one after the other, each started from nothing
 def test_two_commands_give_an_administrator_and_a_service(copy: Copy) -> None:
     """`make admin` on a database that does not exist yet, then `make run` twice, as a newcomer would."""
     credentials = {"FIRST_SUPERUSER_EMAIL": EMAIL, "FIRST_SUPERUSER_PASSWORD": PASSWORD}
@@ -129,7 +140,9 @@ def test_two_commands_give_an_administrator_and_a_service(copy: Copy) -> None:
     assert len(set(key)) > 16
 
     starts: list[float] = []
+    longest = float(START_SECONDS)
     for _ in range(3):  # the second is the one that is judged; a machine that stumbled is given one more
+        longest = max(START_SECONDS, START_IMPORTS * importing_seconds())
         started = time.monotonic()
         with copy.running() as make:
             starts.append(time.monotonic() - started)
@@ -139,7 +152,7 @@ def test_two_commands_give_an_administrator_and_a_service(copy: Copy) -> None:
             (server,) = children_of(make.pid)
             os.kill(server, signal.SIGTERM)
             assert make.wait(PATIENCE_SECONDS) == 0, copy.said()
-        if len(starts) > 1 and starts[-1] < START_SECONDS:
+        if len(starts) > 1 and starts[-1] < longest:
             break
-    assert starts[-1] < START_SECONDS, starts
+    assert starts[-1] < longest, (starts, longest)
     assert settings.read_bytes() == written

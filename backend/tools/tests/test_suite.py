@@ -17,15 +17,15 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_sqlite_is_always_there_and_a_missing_server_is_named() -> None:
-    assert [step.environment for step in suite.pytest_steps(coverage=False)] == [{"TEST_DATABASE_URL": ""}]
+    assert [step.environment for step in suite.pytest_steps()] == [{"TEST_DATABASE_URL": ""}]
     assert {"PostgreSQL: set TEST_POSTGRES_URL", "MySQL or MariaDB: set TEST_MYSQL_URL"} <= set(suite.left_out())
 
 
 def test_a_server_gets_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEST_POSTGRES_URL", POSTGRES)
-    _, run = suite.pytest_steps(coverage=True)
+    _, run = suite.pytest_steps()
     assert run.environment == {"TEST_DATABASE_URL": POSTGRES}
-    assert run.arguments[:2] == ("coverage", "run")
+    assert run.arguments == ("pytest", "-n", suite.TEST_WORKERS, "--on-server", "tests")
     assert not any(line.startswith("PostgreSQL") for line in suite.left_out())
 
 
@@ -37,9 +37,10 @@ def test_a_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         "browser tests",
         "the generated TypeScript client",
         "the tests behind a pooler",
+        "the tests of TLS to the database",
         "the make targets in a fresh copy",
     }
-    for user, further in ((0, {"the image's commands as its user"}), (1000, set())):
+    for user, further in ((0, {"what runs as another user"}), (1000, set())):
         monkeypatch.setattr(os, "geteuid", lambda user=user: user)
         assert {line.partition(":")[0] for line in suite.left_out()} - suite.SERVERS.keys() == programs | further
 
@@ -51,9 +52,24 @@ def test_the_full_gate_needs_every_database(monkeypatch: pytest.MonkeyPatch) -> 
     assert gates() == ["coverage of all, 95 %"]
     for variable in suite.SERVERS.values():
         monkeypatch.setenv(variable, POSTGRES)
-    assert gates() == ["coverage of all, 95 %", "coverage of app/auth/*,app/db/*, 100 %"]
+    assert gates() == ["coverage of all, 95 %", "coverage of app/auth and app/db, 100 %"]
 
 
 @pytest.mark.parametrize(("code", "succeeded"), [("pass", True), ("raise SystemExit(5)", False)])
 def test_a_step_succeeds_with_exit_code_0_only(code: str, succeeded: bool) -> None:
     assert suite.Step("x", ("python", "-c", code)).run() is succeeded
+
+
+def test_the_check_measures_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEST_POSTGRES_URL", POSTGRES)
+    runs = [step for step in suite.check_steps() if step.arguments[0] == "pytest"]
+    assert [step.environment for step in runs] == [
+        {"TEST_DATABASE_URL": url, "MEASURE_COVERAGE": "1"} for url in ("", POSTGRES)
+    ]
+    assert [step.arguments for step in runs] == [step.arguments for step in suite.pytest_steps()]
+
+
+def test_a_step_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(suite, "STEP_SECONDS", 0.2)
+    assert not suite.Step("sleep", ("python", "-c", "import time; time.sleep(30)")).run()
+    assert "sleep: not done after" in capsys.readouterr().out
