@@ -6,6 +6,15 @@ from collections.abc import Iterator
 from tools.lint.source import Finding, Source, imported_names, name_of
 
 COMMIT_MARKER = "# commit: "
+SAVEPOINT_MARKER = "# savepoint: "
+UPSERTS = {"on_conflict_do_nothing", "on_conflict_do_update", "on_duplicate_key_update"}
+STATEMENTS = {"delete", "exists", "insert", "literal", "select", "text", "union", "union_all", "update"}
+WHERE_SQL_STANDS = {"repository.py", "models.py"}
+SQL_ELSEWHERE = {
+    "app/auth/limits.py",  # each of its counts is one statement that decides, so that the two read as one
+    "app/auth/notices.py",  # NOTIFY is no statement about rows
+    "app/search/retrieval.py",  # the part of the repository that ranks
+}
 CLOCK_CALLS = {
     "datetime.now",
     "datetime.utcnow",
@@ -22,20 +31,69 @@ CLOCK_CALLS = {
 
 def commits_are_marked(source: Source) -> Iterator[Finding]:
     """A session is committed or rolled back by its dependency; another place says why on its line: `# commit: why`."""
+    yield from _unmarked(source, {"commit", "rollback"}, COMMIT_MARKER)
+
+
+def savepoints_are_marked(source: Source) -> Iterator[Finding]:
+    """A change after an insert that failed is a deadlock on MySQL: `app.db.upsert` does both in one statement."""
+    yield from _unmarked(source, {"begin_nested"}, SAVEPOINT_MARKER)
+
+
+def _unmarked(source: Source, methods: set[str], marker: str) -> Iterator[Finding]:
     if not source.under("app"):
         return
     for node in source.nodes:
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in {"commit", "rollback"}
-            and not _has_reason(source.lines[(node.end_lineno or node.lineno) - 1])
-        ):
-            yield source.find(node, f"{node.func.attr}() without a reason on its line ('{COMMIT_MARKER}why')")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in methods:
+            line = source.lines[(node.end_lineno or node.lineno) - 1]
+            if not line.partition(marker)[2].strip():
+                yield source.find(node, f"{node.func.attr}() without a reason on its line ('{marker}why')")
 
 
-def _has_reason(line: str) -> bool:
-    return bool(line.partition(COMMIT_MARKER)[2].strip())
+def upserts_are_written_once(source: Source) -> Iterator[Finding]:
+    """What databases write in their own ways is written in `app.db`."""
+    if not source.under("app") or source.under("app/db"):
+        return
+    for node in source.nodes:
+        if isinstance(node, ast.Attribute) and node.attr in UPSERTS:
+            yield source.find(node, f"{node.attr}() outside app/db; take a statement of app.db.upsert")
+
+
+def repositories_are_private(source: Source) -> Iterator[Finding]:
+    """A domain's repository is its own; others, the command line too, ask its services."""
+    if not source.under("app"):
+        return
+    domain = _domain_of(source.path.split("/"))
+    for node, imported in imported_names(source):
+        parts = imported.split(".")
+        if parts[0] == "app" and "repository" in parts and _domain_of(parts) not in {domain, "db"}:
+            yield source.find(node, f"the repository of {_domain_of(parts)} is private to it; ask its service")
+
+
+def _domain_of(parts: list[str]) -> str:
+    return parts[1].removesuffix(".py")
+
+
+def schemas_import_types_only(source: Source) -> Iterator[Finding]:
+    """What JSON looks like depends on no table and no rule: a bound that both need stands in `types`."""
+    if not source.under("app") or not source.path.endswith("/schemas.py"):
+        return
+    for node in source.nodes:
+        if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("app."):
+            continue
+        module = node.module or ""
+        if not module.startswith("app.core.") and module.rpartition(".")[2] not in {"types", "schemas"}:
+            yield source.find(node, f"schemas import types, schemas and app.core, not {module}")
+
+
+def statements_stay_in_repositories(source: Source) -> Iterator[Finding]:
+    """Every SQL statement of a domain is in its repository."""
+    is_home = source.path.rpartition("/")[2] in WHERE_SQL_STANDS or source.path in SQL_ELSEWHERE
+    if not source.under("app") or source.under("app/db") or is_home:
+        return
+    for node, imported in imported_names(source):
+        package, _, name = imported.rpartition(".")
+        if package.partition(".")[0] == "sqlalchemy" and name in STATEMENTS:
+            yield source.find(node, f"{name}() outside a repository")
 
 
 def http_exceptions_stay_in_api(source: Source) -> Iterator[Finding]:

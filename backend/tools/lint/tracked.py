@@ -25,6 +25,7 @@ KNOWN_SECRETS = {
     "an AWS key": re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     "a GitHub token": re.compile(r"\b(?:gh[pousr]_\w{36,}|github_pat_\w{40,})"),
     "an API key": re.compile(r"\bsk[-_](?=\S*\d)[\w-]{32,}"),
+    "a token of this service": re.compile(r"\b(?:pat|sas)_[0-9A-Za-z]{22}_[0-9A-Za-z]{60}\b"),
     "a Slack token": re.compile(r"\bxox[abposr]-[\w-]{20,}"),
     "a Google key": re.compile(r"\bAIza[\w-]{35}\b"),
 }

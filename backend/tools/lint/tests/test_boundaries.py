@@ -29,6 +29,63 @@ def test_the_reason_stands_on_the_last_line_of_the_call(lines_found: Check) -> N
     assert lines_found(boundaries.commits_are_marked, text) == []
 
 
+def test_a_savepoint_needs_a_reason(lines_found: Check) -> None:
+    line = "async with session.begin_nested():"
+    assert lines_found(boundaries.savepoints_are_marked, f"async def f():\n    {line}\n        pass") == [2]
+    assert (
+        lines_found(boundaries.savepoints_are_marked, f"async def f():\n    {line}  # savepoint: why\n        pass")
+        == []
+    )
+
+
+@pytest.mark.parametrize("method", ["on_conflict_do_nothing", "on_conflict_do_update", "on_duplicate_key_update"])
+def test_upserts_are_written_once(lines_found: Check, method: str) -> None:
+    text = f"statement = insert(table).{method}()"
+    assert lines_found(boundaries.upserts_are_written_once, text, "app/jobs/repository.py") == [1]
+    assert lines_found(boundaries.upserts_are_written_once, text, "app/db/upsert.py") == []
+
+
+@pytest.mark.parametrize("path", ["app/cli/doctor.py", "app/chat/service.py", "app/main.py"])
+def test_a_repository_is_private_to_its_domain(lines_found: Check, path: str) -> None:
+    for text in (
+        "from app.auth.roles.repository import X",
+        "from app.auth import repository",
+        "import app.auth.repository",
+    ):
+        assert lines_found(boundaries.repositories_are_private, text, path) == [1]
+        assert lines_found(boundaries.repositories_are_private, text, "app/auth/guests/service.py") == []
+    assert lines_found(boundaries.repositories_are_private, "from app.db.repository import X", path) == []
+    assert lines_found(boundaries.repositories_are_private, "from app.auth.service import X", path) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "found"),
+    [
+        ("app.auth.models", [1]),
+        ("app.auth.password_policy", [1]),
+        ("app.chat.service", [1]),
+        ("app.auth.types", []),
+        ("app.auth.schemas", []),
+        ("app.core.text", []),
+        ("pydantic", []),
+    ],
+)
+def test_schemas_import_types_only(lines_found: Check, module: str, found: list[int]) -> None:
+    text = f"from {module} import X"
+    assert lines_found(boundaries.schemas_import_types_only, text, "app/chat/schemas.py") == found
+    assert lines_found(boundaries.schemas_import_types_only, text, "app/chat/service.py") == []
+
+
+def test_statements_stay_in_repositories(lines_found: Check) -> None:
+    rule = boundaries.statements_stay_in_repositories
+    for text in ("from sqlalchemy import select", "from sqlalchemy.dialects.mysql import insert"):
+        assert lines_found(rule, text, "app/chat/service.py") == [1]
+        assert lines_found(rule, text, "app/chat/repository.py") == []
+        assert lines_found(rule, text, "app/db/upsert.py") == []
+        assert lines_found(rule, text, "app/auth/limits.py") == []
+    assert lines_found(rule, "from sqlalchemy.exc import IntegrityError", "app/chat/service.py") == []
+
+
 def test_tests_may_commit(lines_found: Check) -> None:
     assert lines_found(boundaries.commits_are_marked, "session.commit()", "tests/test_x.py") == []
 

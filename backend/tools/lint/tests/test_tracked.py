@@ -26,6 +26,8 @@ def messages(name: str, text: str) -> list[str]:
         "gh" + "p_" + "a1" * 20,
         "ey" + "JhbGciOiJIUzI1NiJ9." + "ey" + "JzdWIiOiIxMjM0NTY3ODkwIn0." + "c2lnbmF0dXJlc2lnbmF0dXJl",
         "-----BEGIN EC PRIVATE " + "KEY-----",
+        "pat" + "_" + "a1" * 11 + "_" + "Z9" * 30,
+        "sas" + "_" + "a1" * 11 + "_" + "Z9" * 30,
     ],
 )
 def test_a_secret_is_found_and_never_printed(line: str) -> None:
