@@ -38,9 +38,19 @@ def redact_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     for key, value in event.items():
         if _names_secret(str(key)):
             event[key] = REDACTED
-        elif isinstance(value, dict):
-            event[key] = redact_secrets(_logger, _method, dict(value))
+        elif isinstance(value, dict | list | tuple):
+            event[key] = _redacted(value)
     return event
+
+
+def _redacted(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: REDACTED if _names_secret(str(key)) else _redacted(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_redacted(item) for item in value]
+        case _:
+            return value
 
 
 def _escape_controls(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -106,8 +116,8 @@ def configure_logging(settings: Settings, *, to_stderr: bool = False) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # At DEBUG it writes the parameters of every statement, names and hashes among them.
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    for name in ("aiosqlite", "httpcore", "openai"):  # at DEBUG they write what is in statements, headers and prompts
+        logging.getLogger(name).setLevel(logging.INFO)
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:

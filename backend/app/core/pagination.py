@@ -1,6 +1,5 @@
 """Keyset pages: signed cursors, and the shape of every list answer."""
 
-import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from app.core.base64url import from_base64url, to_base64url
 from app.core.errors import InvalidCursorError
 from app.core.keys import derive_key
 
@@ -47,7 +47,7 @@ class CursorCodec:
     def encode(self, scope: str, values: list[Any]) -> str:
         """A URL-safe cursor for the position `values` in the list that `scope` names (its sort order)."""
         payload = orjson.dumps([scope, *values])
-        return base64.urlsafe_b64encode(self._tag(payload) + payload).rstrip(b"=").decode()
+        return to_base64url(self._tag(payload) + payload)
 
     def decode(self, scope: str, cursor: str) -> list[Any]:
         """The position behind a cursor.
@@ -58,7 +58,7 @@ class CursorCodec:
         try:
             if len(cursor) > _MAX_CURSOR_LENGTH:
                 raise ValueError
-            raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+            raw = from_base64url(cursor)
             payload = raw[_TAG_BYTES:]
             if not hmac.compare_digest(raw[:_TAG_BYTES], self._tag(payload)):
                 raise ValueError

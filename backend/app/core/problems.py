@@ -1,12 +1,15 @@
 """How refusals are described in the API's document: which codes an operation answers with, each with an example."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 from app.core.errors import AppError, InvalidInputError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
+DependencyT = TypeVar("DependencyT", bound=Callable[..., Any])
+
+_REFUSALS = "merit_refusals"
 _EXAMPLE_REQUEST_ID = "0199c2a4-7d1e-7c3a-9f52-6b1d2e8f4a01"
 _EXAMPLE_ERRORS = [{"loc": ["body", "email"], "type": "missing", "msg": "Field required"}]
 
@@ -17,6 +20,22 @@ def error_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:
         status: describe_response({error.code: _problem_example(error) for error in group})
         for status, group in by_status(errors).items()
     }
+
+
+def refuses(*errors: type[AppError]) -> Callable[[DependencyT], DependencyT]:
+    """Tell of a dependency how it refuses, so that the document tells it of every operation that has the dependency."""
+
+    def mark(dependency: DependencyT) -> DependencyT:
+        setattr(dependency, _REFUSALS, errors)
+        return dependency
+
+    return mark
+
+
+def refusals_of(dependency: object) -> tuple[type[AppError], ...]:
+    """The errors that a dependency was marked with."""
+    errors: tuple[type[AppError], ...] = getattr(dependency, _REFUSALS, ())
+    return errors
 
 
 def describe_response(

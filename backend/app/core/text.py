@@ -3,13 +3,14 @@
 import re
 import unicodedata
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from email_validator import EmailNotValidError, validate_email
 from pydantic import AfterValidator, StringConstraints
 
 # C0 and C1 controls without tab, line feed and carriage return; lone surrogates cannot be encoded as UTF-8.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_MAILBOX = re.compile(r"(?P<name>[^<>]*)<(?P<address>[^<>]+)>|(?P<bare>[^<>]+)")
 _LINE_BREAKS = re.compile("[\t\r\n\u2028\u2029]")
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, less the angle brackets
@@ -29,9 +30,22 @@ def require_single_line(value: str) -> str:
     return value
 
 
+def clean_text(value: str) -> str:
+    """A text from elsewhere made safe to store: unsafe characters are dropped, line breaks stay."""
+    return _UNSAFE.sub("", value)
+
+
 def clean_header(value: str, max_length: int) -> str:
     """A header's text made safe to store: unsafe characters and line breaks dropped, cut to `max_length`."""
     return _LINE_BREAKS.sub(" ", _UNSAFE.sub("", value))[:max_length]
+
+
+class Mailbox(NamedTuple):
+    """Whom a mail is from or for; the domain is in IDNA ASCII."""
+
+    name: str
+    local_part: str
+    domain: str
 
 
 SafeStr = Annotated[str, AfterValidator(require_safe_text)]
@@ -68,6 +82,28 @@ def require_email(value: str) -> str:
     value = value.strip()
     if len(value) > MAX_EMAIL_LENGTH or len(normalize_email(value)) > MAX_EMAIL_LENGTH:
         raise ValueError(f"must be at most {MAX_EMAIL_LENGTH} characters")
+    return value
+
+
+def parse_mailbox(text: str) -> Mailbox:
+    """The parts of `ada@example.com` or `Ada <ada@example.com>`.
+
+    Raises:
+        ValueError: it is neither, or spans lines.
+    """
+    match = _MAILBOX.fullmatch(require_single_line(text.strip()))
+    if match is None:
+        raise ValueError("must be an address, or a name and an <address>")
+    try:
+        parts = validate_email(match["bare"] or match["address"], check_deliverability=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+    return Mailbox((match["name"] or "").strip('" '), parts.local_part, parts.ascii_domain or parts.domain)
+
+
+def require_mailbox(value: str) -> str:
+    """Return `ada@example.com` or `Ada <ada@example.com>` as written, or raise ValueError where it is neither."""
+    parse_mailbox(value)
     return value
 
 

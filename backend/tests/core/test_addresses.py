@@ -27,3 +27,4 @@ def test_a_caller_holds_one_ipv4_address_or_64_bits_of_ipv6() -> None:
     assert network_of("192.0.2.1") == "192.0.2.1"
     assert network_of("2001:db8:1:2:3:4:5:6") == network_of("2001:db8:1:2::") == "2001:db8:1:2::/64"
     assert network_of("2001:db8:1:3::") != network_of("2001:db8:1:2::")
+    assert network_of(None) == "unknown"

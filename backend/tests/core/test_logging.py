@@ -46,10 +46,13 @@ def test_a_line_names_logger_level_time_and_request(capsys: pytest.CaptureFixtur
 
 def test_secrets_are_redacted_whoever_logs_them(capsys: pytest.CaptureFixture[str]) -> None:
     configure()
-    get_logger("app.test").info("x", password="hunter2", nested={"Access-Token": "hunter2", 7: {"api_key": "hunter2"}})
+    nested = {"Access-Token": "hunter2", 7: {"api_key": "hunter2"}, "listed": [({"secret": "hunter2"}, "shown")]}
+    get_logger("app.test").info("x", password="hunter2", nested=nested, headers=[{"Cookie": "hunter2"}])
     output = capsys.readouterr().out
     assert "hunter2" not in output
-    assert json.loads(output)["password"] == REDACTED
+    line = json.loads(output)
+    assert (line["password"], line["headers"]) == (REDACTED, [{"Cookie": REDACTED}])
+    assert line["nested"]["listed"] == [[{"secret": REDACTED}, "shown"]]
 
 
 def test_no_text_can_forge_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,16 +1,16 @@
 """Settings are read once, and what is unsafe stops the start with one line that shows no value."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from app.core.addresses import is_local_host
 from app.core.errors import ConfigurationError
-from app.core.settings import BACKEND_DIR, EXAMPLE_SECRET_FRAGMENTS, Environment, Settings, Toggle, is_local_host
+from app.core.settings import EXAMPLE_SECRET_FRAGMENTS, Environment, Settings, Toggle
+from tools import programs
 
 STRONG = "Tn6bQz1YwK8sVf3Lr0Xc5Hj9Md2Gp7Ua-4EeRtUiOpAs"  # not a secret: of this file
 
@@ -127,10 +127,7 @@ def test_the_server_does_not_start(tmp_path: Path, environment: dict[str, str], 
         "PATH": os.environ["PATH"],
         **environment,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "app.cli", "serve"],
-        cwd=BACKEND_DIR, env=variables, capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    done = programs.run(("-m", "app.cli", "serve"), env=variables)
     assert done.returncode == ConfigurationError.exit_code == 78, done.stderr
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"{name} ")
