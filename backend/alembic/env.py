@@ -51,7 +51,7 @@ def run() -> None:
     if connection is not None:
         migrate(connection)
         return
-    settings = Settings.load()
+    settings = context.config.attributes["settings"] = Settings.load()
     url = database_url(settings)
     engine = create_engine(url.synchronous, poolclass=NullPool, connect_args=sync_connect_args(url, settings))
     with engine.connect() as own_connection:

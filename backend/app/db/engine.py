@@ -33,23 +33,39 @@ LISTENER_NAME = "merit listener"
 # SQLite before these may lose committed WAL writes when two connections checkpoint at once (sqlite.org/wal.html).
 _SQLITE_WAL_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
+BeforeCommit = Callable[["Session", list[Any]], Awaitable[None]]
 AfterCommit = Callable[[], Awaitable[None]]
 
 
 class Session(AsyncSession):
-    """An AsyncSession that reads snapshots, and runs what must follow the commit before the answer leaves."""
+    """An AsyncSession that reads snapshots, and runs what must precede its commit, or follow it before the answer."""
 
     def __init__(self, *args: Any, failpoints: Failpoints, **kwargs: Any) -> None:
         super().__init__(*args, expire_on_commit=False, autoflush=False, **kwargs)
         self._failpoints = failpoints
+        self._before_commit: dict[BeforeCommit, list[Any]] = {}
         self._after_commit: list[AfterCommit] = []
+
+    def before_commit(self, action: BeforeCommit, item: Any) -> None:
+        """Run `action(session, items)` as the last work of the present transaction; a rollback forgets it.
+
+        An action runs once, with the items of all calls in their order. Where it fails, nothing is committed.
+        """
+        self._before_commit.setdefault(action, []).append(item)
 
     def after_commit(self, action: AfterCommit) -> None:
         """Run `action` once the present transaction is committed; a rollback forgets it."""
         self._after_commit.append(action)
 
     async def commit(self) -> None:
-        """Commit, then run the `after_commit` actions."""
+        """Run the `before_commit` actions, commit, then run the `after_commit` actions."""
+        try:
+            while self._before_commit:
+                first = next(iter(self._before_commit))
+                await first(self, self._before_commit.pop(first))
+        except BaseException:
+            await self.rollback()  # commit: nothing stands by half
+            raise
         if self.in_transaction():  # failpoints stand around real commits only
             self._failpoints.hit("before_commit")
             await super().commit()  # commit: this is the method itself
@@ -60,7 +76,8 @@ class Session(AsyncSession):
                 stack.push_async_callback(action)
 
     async def rollback(self) -> None:
-        """Roll back, and forget the `after_commit` actions."""
+        """Roll back, and forget the actions."""
+        self._before_commit.clear()
         self._after_commit.clear()
         await super().rollback()  # commit: this is the method itself
 
@@ -101,6 +118,14 @@ class ReadSession(Session):
 
         Raises:
             RuntimeError: always; a GET request tried to write.
+        """
+        raise RuntimeError("a read session cannot write")
+
+    def before_commit(self, _action: BeforeCommit, _item: Any) -> None:
+        """Refuse to promise what would never be written.
+
+        Raises:
+            RuntimeError: always.
         """
         raise RuntimeError("a read session cannot write")
 
@@ -145,12 +170,16 @@ class Database:
 
     def __init__(self, settings: Settings, failpoints: Failpoints) -> None:
         self.url: DatabaseUrl = database_url(settings)
-        self._failpoints = failpoints
+        self.failpoints = failpoints
         self._workers = settings.workers
         if self.url.backend == "sqlite":
             settings.make_data_dir()
-            self.writer = _sqlite_engine(self.url, settings, pool_size=1, begin="BEGIN IMMEDIATE")
-            self.reader = _sqlite_engine(self.url, settings, pool_size=_SQLITE_READERS, begin=None)
+            # Writers queue for the lock as long as their requests may take; readers find a connection soon or never.
+            patience = settings.request_timeout_seconds
+            self.writer = _sqlite_engine(self.url, settings, 1, pool_timeout=patience, begin="BEGIN IMMEDIATE")
+            self.reader = _sqlite_engine(
+                self.url, settings, _SQLITE_READERS, pool_timeout=settings.db_pool_timeout, begin=None
+            )
         else:
             self.writer = _server_engine(self.url, settings)
             self.reader = _reading_lane(self.writer, self.url, settings)
@@ -159,12 +188,12 @@ class Database:
 
     def session(self) -> Session:
         """A session for one unit of work."""
-        return Session(self.writer, failpoints=self._failpoints)
+        return Session(self.writer, failpoints=self.failpoints)
 
     def read_session(self, *, from_replica: bool = False) -> ReadSession:
         """A session for reads, from the replica where one exists and may be a little behind."""
         engine = self.replica if from_replica and self.replica is not None else self.reader
-        return ReadSession(engine, failpoints=self._failpoints)
+        return ReadSession(engine, failpoints=self.failpoints)
 
     async def check(self, seconds: float = 1.0) -> None:
         """Ask the database for a sign of life.
@@ -203,14 +232,16 @@ def _is_wal_safe(version: tuple[int, ...]) -> bool:
     return version >= (same_line[0] if same_line else max(_SQLITE_WAL_FIXED))
 
 
-def _sqlite_engine(url: DatabaseUrl, settings: Settings, *, pool_size: int, begin: str | None) -> AsyncEngine:
+def _sqlite_engine(
+    url: DatabaseUrl, settings: Settings, pool_size: int, *, pool_timeout: float, begin: str | None
+) -> AsyncEngine:
     engine = create_async_engine(
         url.asynchronous,
         echo=settings.db_echo,
         hide_parameters=True,
         pool_size=pool_size,
         max_overflow=0,
-        pool_timeout=settings.request_timeout_seconds,
+        pool_timeout=pool_timeout,
         json_serializer=_dump_json,
         json_deserializer=orjson.loads,
         connect_args={"isolation_level": None, "timeout": 10.0},
@@ -267,8 +298,8 @@ def _asyncpg_args(url: DatabaseUrl, settings: Settings) -> dict[str, Any]:
     args: dict[str, Any] = {
         "timeout": settings.db_connect_timeout,
         "command_timeout": settings.db_command_timeout,
-        "ssl": tls_context(url, settings) or False,
-        "server_settings": {"application_name": "merit"},
+        "ssl": tls_context(url) or False,
+        "server_settings": {"application_name": "merit", **url.session},
     }
     if settings.db_pooler is DatabasePooler.PGBOUNCER:
         # The pooler hands each transaction another server connection: nothing may be remembered on one.
@@ -290,8 +321,8 @@ async def asyncpg_connect(url: DatabaseUrl, settings: Settings) -> asyncpg.Conne
         **where,
         timeout=settings.db_connect_timeout,
         command_timeout=settings.db_command_timeout,
-        ssl=tls_context(url, settings) or False,
-        server_settings={"application_name": LISTENER_NAME},
+        ssl=tls_context(url) or False,
+        server_settings={**url.session, "application_name": LISTENER_NAME},
     )
 
 

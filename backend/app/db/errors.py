@@ -43,6 +43,12 @@ def to_app_error(error: BaseException) -> AppError | None:
     return None
 
 
+def is_deadlock(error: DBAPIError) -> bool:
+    """Whether the database has undone a transaction because it and another one waited for each other."""
+    # Error 1213 of MySQL and MariaDB; SQLite has one writer.
+    return _sqlstate(error.orig) == "40P01" or getattr(error.orig, "args", ())[:1] == (1213,)
+
+
 def _is_storage_full(original: BaseException | None) -> bool:
     return _sqlstate(original) == "53100" or bool(_STORAGE_FULL.search(str(original)))
 

@@ -9,7 +9,9 @@ from app.core.errors import BadRequestError, PreconditionFailedError
 from app.core.pagination import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 _LARGEST_VERSION = 2**31 - 1  # of the column; drivers refuse to send more
-_VERSION_TAG = re.compile(r'"([1-9][0-9]{0,9})"')
+_ENTITY_TAG = r'(?:W/)?"[!#-~\x80-\xff]*"'  # RFC 9110 section 8.8.3; commas may stand in it
+_ENTITY_TAGS = re.compile(rf"{_ENTITY_TAG}(?:[ \t]*,[ \t]*{_ENTITY_TAG})*")
+_VERSION_TAG = re.compile(r'"(0|[1-9][0-9]{0,9})"')  # 0 is that of what is not there yet
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="How many items at most.")]
 Cursor = Annotated[str | None, Query(max_length=1024, description="The `next_cursor` of the page before.")]
@@ -17,7 +19,7 @@ DEFAULT_LIMIT = DEFAULT_PAGE_SIZE
 
 
 class MalformedIfMatchError(BadRequestError):
-    """`If-Match` is no entity tag (RFC 9110 section 13.1.1)."""
+    """`If-Match` is neither `*` nor a list of entity tags (RFC 9110 section 13.1.1)."""
 
     code = "malformed_if_match"
     title = "Malformed If-Match"
@@ -35,15 +37,13 @@ async def _expected_version(
 ) -> int | None:
     if if_match is None or if_match.strip() == "*":
         return None
-    if if_match.startswith("W/"):  # weak tags never match (RFC 9110 section 8.8.3.2)
-        raise PreconditionFailedError("Weak entity tags never match.")
-    match = _VERSION_TAG.fullmatch(if_match.strip())
-    if match is None:
+    if not _ENTITY_TAGS.fullmatch(if_match.strip()):
         raise MalformedIfMatchError
-    version = int(match[1])
-    if version > _LARGEST_VERSION:
+    tags = map(_VERSION_TAG.fullmatch, re.findall(_ENTITY_TAG, if_match))
+    versions = [int(tag[1]) for tag in tags if tag is not None and int(tag[1]) <= _LARGEST_VERSION]
+    if not versions:  # weak tags never match (RFC 9110 section 8.8.3.2), and others are not ours
         raise PreconditionFailedError
-    return version
+    return max(versions)  # versions only grow: whoever was given this one knows that the others are past
 
 
 IfMatch = Annotated[int | None, Depends(_expected_version)]

@@ -2,16 +2,21 @@
 
 import uuid
 from datetime import UTC, datetime
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import BINARY, JSON, DateTime, Dialect, LargeBinary, String, Text
-from sqlalchemy.dialects import mssql, mysql, oracle, postgresql
+import orjson
+from sqlalchemy import BINARY, JSON, BigInteger, DateTime, Dialect, LargeBinary, String, Text
+from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.core.text import require_safe_text
 
 ValueT = TypeVar("ValueT")
+
+_LARGEST_UNITS = 2**63 - 1
+_EXACT = Context(prec=60)
 
 
 class _Type(TypeDecorator[ValueT]):
@@ -22,6 +27,13 @@ class _Type(TypeDecorator[ValueT]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.length or ''})"
+
+
+def _raw_of_oracle(length: int | None) -> TypeEngine[bytes]:
+    """Bytes on Oracle. Its dialect is imported by whoever uses it, for every other server starts sooner without it."""
+    from sqlalchemy.dialects import oracle  # noqa: PLC0415 - see above
+
+    return oracle.RAW(length)
 
 
 class GUID(_Type[uuid.UUID]):
@@ -38,7 +50,7 @@ class GUID(_Type[uuid.UUID]):
             case "mysql" | "mariadb" | "mssql":
                 return dialect.type_descriptor(BINARY(16))
             case "oracle":
-                return dialect.type_descriptor(oracle.RAW(16))
+                return dialect.type_descriptor(_raw_of_oracle(16))
             case _:
                 return dialect.type_descriptor(LargeBinary(16))
 
@@ -67,9 +79,42 @@ class FixedBytes(_Type[bytes]):
             case "mysql" | "mariadb" | "mssql":
                 return dialect.type_descriptor(BINARY(self.length))
             case "oracle":
-                return dialect.type_descriptor(oracle.RAW(self.length))
+                return dialect.type_descriptor(_raw_of_oracle(self.length))
             case _:
                 return dialect.type_descriptor(LargeBinary(self.length))
+
+
+class ExactDecimal(_Type[Decimal]):
+    """A decimal number with at most `length` decimals, kept as a whole number of the smallest unit.
+
+    SQLite knows no decimal numbers. Whole numbers are compared and summed exactly everywhere; the sum of such a column
+    is a Decimal again.
+    """
+
+    impl = BigInteger
+    cache_ok = True
+    length: int
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length = length
+
+    def process_bind_param(self, value: Decimal | None, _dialect: Dialect) -> int | None:
+        """Decimal → count of units.
+
+        Raises:
+            ValueError: the value has more decimals, or does not fit.
+        """
+        if value is None:
+            return None
+        units = Decimal(value).scaleb(self.length, _EXACT)
+        if units != units.to_integral_value() or not -_LARGEST_UNITS <= units <= _LARGEST_UNITS:
+            raise ValueError(f"is no number with at most {self.length} decimals that fits")
+        return int(units)
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> Decimal | None:
+        """Count of units, or a sum of such, in whatever type the driver gives it → Decimal."""
+        return None if value is None else Decimal(int(value)).scaleb(-self.length, _EXACT)
 
 
 class UtcDateTime(_Type[datetime]):
@@ -84,8 +129,12 @@ class UtcDateTime(_Type[datetime]):
             case "mysql" | "mariadb":
                 return dialect.type_descriptor(mysql.DATETIME(fsp=6))
             case "mssql":
+                from sqlalchemy.dialects import mssql  # noqa: PLC0415 - see `_raw_of_oracle`
+
                 return dialect.type_descriptor(mssql.DATETIMEOFFSET(6))  # type: ignore[no-untyped-call]
             case "oracle":
+                from sqlalchemy.dialects import oracle  # noqa: PLC0415 - see `_raw_of_oracle`
+
                 return dialect.type_descriptor(oracle.TIMESTAMP(timezone=True))
             case _:
                 return dialect.type_descriptor(DateTime(timezone=True))
@@ -172,3 +221,31 @@ class KeyString(SafeString):
 
 JsonDict = JSON().with_variant(postgresql.JSONB(), "postgresql")
 """A JSON object."""
+
+
+class JsonValue(_Type[Any]):
+    """Any JSON value, also a bare number or text; null is NULL.
+
+    SQLite would make a number of its own of `1.0` in a column of type JSON, so it gets the text.
+    """
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """The type that holds it on this database."""
+        match dialect.name:
+            case "postgresql":
+                return dialect.type_descriptor(postgresql.JSONB(none_as_null=True))
+            case "sqlite":
+                return dialect.type_descriptor(Text())
+            case _:
+                return dialect.type_descriptor(JSON(none_as_null=True))
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
+        """Value → what the type below takes."""
+        return orjson.dumps(value).decode() if dialect.name == "sqlite" and value is not None else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        """What the type below gives → value."""
+        return orjson.loads(value) if dialect.name == "sqlite" and value is not None else value

@@ -283,6 +283,11 @@ def test_operators_hear_of_an_sqlite_that_may_lose_writes(
     assert bool(database.warnings()) is (database.url.backend == "sqlite" and not is_safe)
 
 
+def test_operators_hear_of_workers_that_share_one_file(make_database: MakeDatabase) -> None:
+    database = make_database(workers=2)
+    assert any("2 workers" in warning for warning in database.warnings()) is (database.url.backend == "sqlite")
+
+
 async def _user(services: Services, account: Account) -> User:
     async with services.database.read_session() as session:
         user = await UserRepository(session, services.clock).get_by(User.email_normalized, account.email.lower())

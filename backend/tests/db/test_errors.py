@@ -31,11 +31,11 @@ from app.core.errors import (
 )
 from app.core.ids import new_id
 from app.db.engine import Database, Session
-from app.db.errors import to_app_error
+from app.db.errors import is_deadlock, to_app_error
 from app.db.failpoints import Failpoints
 from app.main import Services
 from app.models import Base
-from tests.db.rows import row_of
+from tests.db.rows import Parents, row_of
 from tests.support import make_settings
 
 USERS: Table = User.__table__  # type: ignore[assignment] # a Table it is
@@ -61,6 +61,20 @@ async def failure(session: Session, statement: Any, *rows: Any) -> AppError | No
     return to_app_error(caught.value)
 
 
+async def add_parents(session: Session, table: Table) -> Parents:
+    """Add rows that those of a table may point at, and the rows that these point at."""
+    wanted = {table}
+    while above := {key.column.table for one in wanted for key in one.foreign_keys} - wanted:
+        wanted |= above
+    parents: Parents = {}
+    for parent in (one for one in Base.metadata.sorted_tables if one in wanted - {table}):
+        rows = [row_of(parent, number, parents) for number in range(3)]
+        await session.execute(insert(parent), rows)
+        key = next(iter(parent.primary_key.columns))
+        parents[str(key)] = [row[key.key] for row in rows]
+    return parents
+
+
 @pytest.mark.parametrize(("table_name", "constraint_name"), UNIQUE)
 async def test_every_unique_constraint_answers_with_its_own_error(
     session: Session, table_name: str, constraint_name: str
@@ -69,7 +83,11 @@ async def test_every_unique_constraint_answers_with_its_own_error(
     table = Base.metadata.tables[table_name]
     (constraint,) = (item for item in table.constraints if item.name == constraint_name)
     assert isinstance(constraint, UniqueConstraint)
-    first, second = row_of(table, 1), row_of(table, 2)
+    parents = await add_parents(session, table)
+    first, second = row_of(table, 1, parents), row_of(table, 2, parents)
+    if "guest_id" in constraint.columns:  # rows have an account otherwise
+        first |= {"user_id": None, "guest_id": parents["guests.id"][0]}
+        second |= {"user_id": None}
     second |= {column.key: first[column.key] for column in constraint.columns}
     await session.execute(insert(table), [first])
     error = await failure(session, insert(table), [second])
@@ -83,7 +101,7 @@ async def test_other_violations_are_conflicts(session: Session) -> None:
     await session.execute(insert(USERS), [user])
     assert type(await failure(session, insert(USERS), [{**row_of(USERS, 2), "email": None}])) is ConflictError
     sessions = Base.metadata.tables["auth_sessions"]
-    orphan = row_of(sessions, 1, {"users.id": new_id()})
+    orphan = row_of(sessions, 1, {"users.id": [new_id()]})
     assert type(await failure(session, insert(sessions), [orphan])) is ConflictError
     await session.execute(insert(USERS), [user])
     assert type(await failure(session, insert(USERS), [{**row_of(USERS, 2), "id": user["id"]}])) is ConflictError
@@ -121,8 +139,9 @@ async def test_a_deadlock_ends_with_503_for_one_and_success_for_the_other(servic
         await touch(one, first)
         await touch(two, second)
         outcomes = await asyncio.gather(touch(one, second), touch(two, first), return_exceptions=True)
-        errors = [to_app_error(outcome) for outcome in outcomes if isinstance(outcome, Exception)]
-        assert [type(error) for error in errors] == [ServiceUnavailableError]
+        errors = [outcome for outcome in outcomes if isinstance(outcome, DBAPIError)]
+        assert [type(to_app_error(error)) for error in errors] == [ServiceUnavailableError]
+        assert is_deadlock(errors[0])
 
 
 async def test_a_lock_that_is_not_given_in_time_is_a_503(services: Services, tmp_path: Path) -> None:
@@ -159,12 +178,17 @@ async def test_a_full_disk_is_507(services: Services, session: Session, tmp_path
     """SQLite's own page limit; the other databases say the words of their own error."""
     url = services.database.url
     if url.backend == "sqlite":
-        small = Database(make_settings(url.synchronous.render_as_string(), tmp_path), Failpoints())
-        await pragma(small, "max_page_count = 1")
-        async with small.session() as session_:
-            rows = [row_of(USERS, number) for number in range(3000)]
-            assert isinstance(await failure(session_, insert(USERS), rows), StorageFullError)
-        await small.close()
+        copy = tmp_path / "small.db"  # without the pages that deleted rows have left free
+        async with services.database.reader.connect() as connection:
+            await connection.execute(text("VACUUM INTO :path"), {"path": str(copy)})
+        small = Database(make_settings(f"sqlite:///{copy}", tmp_path), Failpoints())
+        try:
+            await pragma(small, "max_page_count = 1")
+            async with small.session() as session_:
+                rows = [row_of(USERS, number) for number in range(3000)]
+                assert isinstance(await failure(session_, insert(USERS), rows), StorageFullError)
+        finally:
+            await small.close()
         return
     statement = {
         "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = '53100'; END $$",

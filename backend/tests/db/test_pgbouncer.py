@@ -17,7 +17,7 @@ from app.auth.repository import UserRepository
 from app.core.settings import DatabasePooler
 from app.main import Services, create_app
 from tests.conftest import client_of, started
-from tests.support import make_settings, register, skip_or_fail
+from tests.support import API, make_settings, register, skip_or_fail
 from tools.databases import find_pgbouncer
 
 CONFIGURATION = """
@@ -94,3 +94,17 @@ async def test_everything_works_through_a_pooler(services: Services, pooled_url:
             await connection.execute(text("SELECT 1"))
         me = (await account.get("/users/me")).json()
         assert me["email"] == account.email
+
+
+async def test_hosts_behind_a_pooler_hear_of_each_other(services: Services, pooled_url: str, tmp_path: Path) -> None:
+    """`DATABASE_LISTEN_URL` goes past it: a logout at one host is refused by the next request at the other."""
+    direct = services.settings.database_url
+    pooled = {"db_pooler": DatabasePooler.PGBOUNCER, "database_listen_url": direct}
+    one, two = (create_app(make_settings(pooled_url, tmp_path / name, **pooled)) for name in ("one", "two"))
+    async with started(one), started(two), client_of(one) as here, client_of(two) as there:
+        account = await register(here)
+        for _ in range(20):
+            assert (await there.get(f"{API}/users/me", headers=account.headers)).status_code == 200
+            assert (await account.request("POST", "/auth/logout")).status_code == 204
+            assert (await there.get(f"{API}/users/me", headers=account.headers)).status_code == 401
+            await account.login()

@@ -31,7 +31,7 @@ def make_user(number: int, **values: Any) -> User:
 
 
 def make_session(user_id: UUID, number: int, **values: Any) -> AuthSession:
-    row = row_of(AuthSession.__table__, number, {"users.id": user_id})  # type: ignore[arg-type] # a Table it is
+    row = row_of(AuthSession.__table__, number, {"users.id": [user_id]})  # type: ignore[arg-type] # a Table it is
     return AuthSession(**{**row, **values})
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
@@ -16,7 +17,17 @@ from app.core.errors import InvalidInputError
 from app.core.ids import new_id
 from app.db.base import MYSQL_TABLE
 from app.db.errors import to_app_error
-from app.db.types import GUID, EnumString, FixedBytes, JsonDict, KeyString, SafeString, SafeText, UtcDateTime
+from app.db.types import (
+    GUID,
+    EnumString,
+    ExactDecimal,
+    FixedBytes,
+    JsonDict,
+    KeyString,
+    SafeString,
+    SafeText,
+    UtcDateTime,
+)
 from app.main import Services
 from app.models import Base
 
@@ -35,6 +46,7 @@ TYPES: dict[str, Any] = {
     "digest": FixedBytes(8),
     "moment": UtcDateTime(),
     "color": EnumString(Color),
+    "price": ExactDecimal(9),
     "key": KeyString(40),
     "line": SafeString(40),
     "text": SafeText(),
@@ -60,6 +72,7 @@ FULL = {
     "digest": bytes([0, 255, 0, 92, 39, 13, 10, 0]),
     "moment": datetime(2026, 2, 3, 4, 5, 6, 999999, tzinfo=UTC),
     "color": Color.BLUE,
+    "price": Decimal("-9.000000001"),
     "key": "straße \U0001f600",
     "line": "'; DROP TABLE users; -- \\ % ? :x",
     "text": "é" * 70_000 + "\n\t\r",
@@ -80,7 +93,7 @@ async def test_every_type_comes_back_as_it_went(services: Services, table: Table
         assert back == elsewhere["moment"]
         assert back.tzinfo is UTC
         assert isinstance(rows[FULL["id"]]["color"], Color)
-        for name in ("digest", "moment", "color", "key", "line"):  # each is found by its value, too
+        for name in ("digest", "moment", "color", "price", "key", "line"):  # each is found by its value, too
             assert len(list(await session.execute(select(table).where(table.c[name] == FULL[name])))) >= 1, name
 
 

@@ -16,7 +16,7 @@ from app.core.errors import ConfigurationError
 from app.core.settings import DatabaseTls, Environment, Settings
 from app.db.engine import Database
 from app.db.failpoints import Failpoints
-from app.db.url import DatabaseUrl, parse_database_url, replica_url, sync_connect_args, tls_context
+from app.db.url import DatabaseUrl, listen_url, parse_database_url, replica_url, sync_connect_args, tls_context
 from app.db.url import database_url as read_url
 from tests.support import SECRET_KEY, make_settings
 from tools.databases import SYNC_DRIVERS
@@ -68,6 +68,7 @@ def test_every_form_gives_both_drivers(written: str, asynchronous: str, synchron
         "sqlite:///:memory:",
         "sqlite:///file:x?mode=memory&uri=true",
         "postgresql://u:hunter2@h/d?sslmode=maybe",
+        "mysql://u:hunter2@h/d?ssl-mode=maybe",
     ],
 )
 def test_what_cannot_be_used_is_refused_without_its_text(written: str) -> None:
@@ -78,43 +79,113 @@ def test_what_cannot_be_used_is_refused_without_its_text(written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("postgresql://u:hunter2@h/d?pgbouncer=true", "pgbouncer"),
+        ("postgresql://u:hunter2@h/d?application_name=x&%0Aserver_settings=hunter2", " server_settings"),
+        ("postgresql://u@h/d?application_name=x&application_name=hunter2", "application_name"),
+        ("mysql://u:hunter2@h/d?init_command=DROP", "init_command"),
+        ("sqlite:///x.db?cache=shared", "cache"),
+    ],
+)
+def test_an_option_that_no_driver_takes_is_named(written: str, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^DATABASE_URL has the option '{name}'") as caught:
+        parse(written)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_options_of_the_server_reach_both_drivers() -> None:
+    """What hosted databases hand out, with what asyncpg has no name for."""
+    url = parse(
+        "postgresql://u@h/d?application_name=x&options=-c%20geqo%3Doff&connect_timeout=5&channel_binding=require"
+    )
+    assert url.session == {"application_name": "x", "options": "-c geqo=off"}
+    assert not url.asynchronous.query
+    assert url.synchronous.query == url.session
+    assert not parse("sqlite:///x.db?check_same_thread=False").asynchronous.query
+
+
+@pytest.mark.parametrize(
     ("query", "tls"),
     [
         ("", DatabaseTls.OFF),
         ("?sslmode=disable", DatabaseTls.OFF),
         ("?sslmode=prefer", DatabaseTls.OFF),
         ("?ssl=require", DatabaseTls.REQUIRE),
+        ("?ssl=true", DatabaseTls.REQUIRE),
         ("?sslmode=require&application_name=x", DatabaseTls.REQUIRE),
+        ("?sslmode=require&channel_binding=require", DatabaseTls.REQUIRE),
         ("?sslmode=verify-ca", DatabaseTls.VERIFY),
         ("?sslmode=verify-full", DatabaseTls.VERIFY),
+        ("?sslmode=require&sslrootcert=/ca.pem", DatabaseTls.VERIFY),
+        ("?sslrootcert=system", DatabaseTls.VERIFY),
     ],
 )
 def test_the_sslmode_of_a_url_becomes_tls_for_both_drivers(query: str, tls: DatabaseTls) -> None:
     url = parse(f"postgresql://u@db.internal/d{query}")
     assert url.tls is tls
-    assert not {"ssl", "sslmode"} & (url.asynchronous.query.keys() | url.synchronous.query.keys())
-    assert sync_connect_args(url, settings_of()).get("sslmode") == {
-        DatabaseTls.REQUIRE: "require",
-        DatabaseTls.VERIFY: "verify-full",
-    }.get(tls)
+    assert not url.asynchronous.query
+    modes = {DatabaseTls.OFF: "disable", DatabaseTls.REQUIRE: "require", DatabaseTls.VERIFY: "verify-full"}
+    assert sync_connect_args(url, settings_of())["sslmode"] == modes[tls]
 
 
-def test_tls_checks_certificates_where_it_shall(tmp_path: Path) -> None:
-    bundle = ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
-    settings = settings_of(db_tls_ca_file=bundle)
-    assert tls_context(parse("mysql://h/d"), settings) is None
-    encrypting = tls_context(parse("mysql://h/d?ssl=require"), settings)
+@pytest.mark.parametrize(
+    ("query", "tls"),
+    [
+        ("ssl-mode=DISABLED", DatabaseTls.OFF),
+        ("ssl-mode=PREFERRED", DatabaseTls.OFF),
+        ("ssl_mode=REQUIRED", DatabaseTls.REQUIRE),
+        ("sslmode=require", DatabaseTls.REQUIRE),
+        ("ssl-mode=VERIFY_CA", DatabaseTls.VERIFY),
+        ("ssl-mode=VERIFY_IDENTITY&charset=latin1", DatabaseTls.VERIFY),
+        ("ssl-ca=/ca.pem", DatabaseTls.VERIFY),
+    ],
+)
+def test_the_ssl_mode_of_mysql_is_understood(query: str, tls: DatabaseTls) -> None:
+    url = parse(f"mysql://u@db.internal/d?{query}")
+    assert url.tls is tls
+    assert url.asynchronous.query == url.synchronous.query == {"charset": "utf8mb4"}
+
+
+def test_certificates_are_checked_against_what_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URL's own file, else DB_TLS_CA_FILE, else the system's, which libpq has to be shown."""
+    file = tmp_path / "ours.pem"
+    settings = settings_of(
+        db_tls="verify",
+        db_tls_ca_file=file,
+        database_url="postgresql://h/d",
+        database_replica_url="postgresql://r/d?sslrootcert=other.pem",
+    )
+    replica = replica_url(settings)
+    assert replica is not None
+    assert sync_connect_args(read_url(settings), settings)["sslrootcert"] == str(file)
+    assert sync_connect_args(replica, settings)["sslrootcert"] == "other.pem"
+    with pytest.raises(ConfigurationError, match=r"^DB_TLS_CA_FILE "):
+        tls_context(read_url(settings))
+    system = parse("postgresql://h/d?sslrootcert=system")
+    file.touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    assert sync_connect_args(system, settings_of())["sslrootcert"] == str(file)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "nothing.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert sync_connect_args(system, settings_of())["sslrootcert"] == "system"
+
+
+def test_tls_checks_certificates_where_it_shall() -> None:
+    assert tls_context(parse("mysql://h/d")) is None
+    encrypting = tls_context(parse("mysql://h/d?ssl=require"))
     assert encrypting is not None
     assert (encrypting.check_hostname, encrypting.verify_mode) == (False, ssl.CERT_NONE)
-    verifying = tls_context(parse("mysql://h/d?ssl=verify-full"), settings_of())
+    verifying = tls_context(parse("mysql://h/d?ssl=verify-full"))
     assert verifying is not None
     assert (verifying.check_hostname, verifying.verify_mode) == (True, ssl.CERT_REQUIRED)
-    assert sync_connect_args(parse("postgresql://h/d"), settings)["sslrootcert"] == bundle
-    assert isinstance(sync_connect_args(parse("mysql://h/d?ssl=require"), settings)["ssl"], ssl.SSLContext)
-    assert "ssl" not in sync_connect_args(parse("mysql://h/d"), settings)
+    with_tls, without = (sync_connect_args(parse(f"mysql://h/d{query}"), settings_of()) for query in ("?ssl=true", ""))
+    assert isinstance(with_tls["ssl"], ssl.SSLContext)
+    assert "ssl_disabled" not in with_tls
+    assert without["ssl_disabled"] is True
     for scheme in ("postgresql", "mysql"):
-        with_tls = settings_of(database_url=f"{scheme}://u@db.internal/d", db_tls=DatabaseTls.REQUIRE)
-        assert Database(with_tls, Failpoints()).url.tls is DatabaseTls.REQUIRE
+        settings = settings_of(database_url=f"{scheme}://u@db.internal/d", db_tls=DatabaseTls.REQUIRE)
+        assert Database(settings, Failpoints()).url.tls is DatabaseTls.REQUIRE
 
 
 @pytest.mark.parametrize("name", ["database_url", "database_replica_url"])
@@ -174,6 +245,19 @@ def test_a_replica_is_of_the_primarys_kind() -> None:
             replica_url(settings_of(database_url=database, database_replica_url=other))
 
 
+def test_notices_go_past_a_pooler_where_a_url_says_so() -> None:
+    primary, direct = "postgresql://u@localhost/d", "postgres://u@localhost:5433/d"
+    assert listen_url(settings_of(database_url=primary)) == parse(primary)
+    assert listen_url(settings_of(database_url=primary, db_pooler="pgbouncer")) is None
+    assert listen_url(settings_of(database_url=primary, db_pooler="pgbouncer", database_listen_url=direct)) == parse(
+        direct
+    )
+    assert listen_url(settings_of(database_url="mysql://localhost/d")) is None
+    for database, other in [(primary, "mysql://localhost/d"), ("sqlite:///x.db", direct)]:
+        with pytest.raises(ConfigurationError, match=r"^DATABASE_LISTEN_URL"):
+            listen_url(settings_of(database_url=database, database_listen_url=other))
+
+
 @contextmanager
 def user_with_a_nasty_password(server: URL) -> Iterator[URL]:
     """The URL of a user of the server that lives as long as the block."""
@@ -218,6 +302,31 @@ async def test_a_password_of_special_characters_reaches_the_server(database_url:
                 postgres_db=url.database,
             )
             await _connect_both(parts, query, url.username)
+
+
+# Written like this by people, their tools and hosted databases: scheme, options, a question to the server, the answer.
+FORMS: dict[str, list[tuple[str, str, str, Any]]] = {
+    "sqlite": [("sqlite", "", "SELECT 1", 1), ("sqlite+aiosqlite", "?check_same_thread=False", "SELECT 1", 1)],
+    "postgresql": [
+        ("postgres", "", "SHOW geqo", "on"),
+        ("postgresql+asyncpg", "?application_name=ours&connect_timeout=5", "SHOW application_name", "ours"),
+        ("postgresql+psycopg2", "?options=-c%20geqo%3Doff", "SHOW geqo", "off"),
+        ("postgresql", "?sslmode=disable&channel_binding=prefer&target_session_attrs=any", "SELECT 1", 1),
+    ],
+    "mysql": [
+        ("mysql", "", "SELECT @@character_set_client", "utf8mb4"),
+        ("mariadb", "?charset=latin1&connect_timeout=5", "SELECT @@character_set_client", "utf8mb4"),
+        ("mysql+pymysql", "?ssl-mode=DISABLED", "SELECT 1", 1),
+    ],
+}
+
+
+async def test_every_form_reaches_the_database_at_hand(database_url: str, tmp_path: Path) -> None:
+    """Both drivers take every option that is let through."""
+    server = make_url(database_url)
+    for scheme, options, query, expected in FORMS[server.get_backend_name()]:
+        written = server.set(drivername=scheme).render_as_string(hide_password=False) + options
+        await _connect_both(make_settings(written, tmp_path), query, expected)
 
 
 async def _connect_both(settings: Settings, query: str, expected: Any) -> None:
