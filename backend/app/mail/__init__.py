@@ -1,0 +1,1 @@
+"""Mail: templates and the way out, by SMTP or into a folder."""
