@@ -1,6 +1,6 @@
 """An account as its owner sees and changes it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -8,10 +8,11 @@ from app.auth.audit import AuditTrail
 from app.auth.components import AuthComponents
 from app.auth.errors import InvalidTokenError, SessionNotFoundError
 from app.auth.models import AuthSession, User
+from app.auth.proof import require_person
 from app.auth.repository import AuthSessionRepository, UserRepository, is_live, profile_values
 from app.auth.sessions import SessionManager
 from app.auth.types import AuditAction, Client, Principal, SessionEndReason, SessionView
-from app.auth.user_agents import describe_user_agent
+from app.auth.user_agents import DeviceNames
 from app.core.pagination import Page
 from app.db.engine import Session
 
@@ -27,7 +28,7 @@ class AccountService:
         self._users = UserRepository(session, components.clock)
         self._auth_sessions = AuthSessionRepository(session, components.clock)
         self._sessions = SessionManager(session, components)
-        self._audit = AuditTrail(session, components.clock)
+        self._audit = AuditTrail(session, components)
 
     async def get(self, principal: Principal) -> User:
         """The caller's account.
@@ -46,9 +47,12 @@ class AccountService:
         """Change the named members of the caller's profile.
 
         Raises:
+            SessionRequiredError: a program changes the user name, which is a name to log in by.
             PreconditionFailedError: the profile is no longer at `expected_version`.
             IntegrityError: the user name is taken.
         """
+        if "username" in changes:
+            require_person(principal)
         if not await self._users.update(principal.user_id, profile_values(changes), expected_version=expected_version):
             raise InvalidTokenError
         await self._audit.record(
@@ -62,7 +66,7 @@ class AccountService:
         mine = self._auth_sessions.owned_by(principal.user_id)
         items, position = await mine.page(*is_live(self._clock.now()), sort=_SESSIONS_SORT, limit=limit, after=after)
         next_cursor = None if position is None else self._cursors.encode(_SESSIONS_SORT, position)
-        views = [_view(session, current=session.id == principal.session_id) for session in items]
+        views = views_of(items, current=principal.session_id)
         return Page(items=views, next_cursor=next_cursor)
 
     async def end_session(self, principal: Principal, session_id: UUID, client: Client) -> None:
@@ -72,18 +76,24 @@ class AccountService:
             SessionNotFoundError: no such live session of theirs.
         """
         session = await self._auth_sessions.owned_by(principal.user_id).get(session_id)
-        if session is None or session.revoked_at is not None:
+        if session is None or not session.is_live(self._clock.now()):
             raise SessionNotFoundError
         await self._sessions.end([session_id], principal.user_id, SessionEndReason.ENDED_BY_OWNER, client)
 
 
-def _view(session: AuthSession, *, current: bool) -> SessionView:
+def views_of(sessions: Iterable[AuthSession], *, current: UUID | None = None) -> list[SessionView]:
+    """Sessions as they are shown; `current` is the id of the one that asks."""
+    devices = DeviceNames()
+    return [_view(session, devices, current=session.id == current) for session in sessions]
+
+
+def _view(session: AuthSession, devices: DeviceNames, *, current: bool) -> SessionView:
     return SessionView(
         id=session.id,
         created_at=session.created_at,
         refreshed_at=session.refreshed_at.replace(second=0, microsecond=0),
         address=session.address,
-        device=describe_user_agent(session.user_agent),
+        device=devices.describe(session.user_agent),
         device_name=session.device_name,
         method=session.method,
         current=current,

@@ -5,9 +5,23 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 
-from app.auth.dependencies import ClientDep, UserAdminServiceDep, UserFilter, UsersReader, UsersWriter
-from app.auth.errors import LastAdminError, SuperuserProtectedError, UsernameTakenError, UserNotFoundError
+from app.auth.dependencies import (
+    ClientDep,
+    InteractiveUsersWriter,
+    UserAdminServiceDep,
+    UserFilter,
+    UsersReader,
+    UsersWriter,
+)
+from app.auth.errors import (
+    LastAdminError,
+    SessionRequiredError,
+    SuperuserProtectedError,
+    UsernameTakenError,
+    UserNotFoundError,
+)
 from app.auth.models import User
+from app.auth.roles.errors import AccountProtectedError, PermissionNotHeldError
 from app.auth.schemas import UserRead, UserUpdate
 from app.auth.types import Role, UserSort
 from app.core.moments import UtcMoment
@@ -74,7 +88,15 @@ async def get_user(user_id: UUID, _actor: UsersReader, users: UserAdminServiceDe
     "/{user_id}",
     response_model=UserRead,
     summary="Change an account",
-    responses=error_responses(UserNotFoundError, LastAdminError, SuperuserProtectedError, UsernameTakenError),
+    responses=error_responses(
+        UserNotFoundError,
+        LastAdminError,
+        SuperuserProtectedError,
+        AccountProtectedError,
+        PermissionNotHeldError,
+        SessionRequiredError,
+        UsernameTakenError,
+    ),
 )
 async def update_user(
     user_id: UUID,
@@ -96,7 +118,7 @@ async def update_user(
     "/{user_id}/disable",
     response_model=UserRead,
     summary="Disable an account",
-    responses=error_responses(UserNotFoundError, LastAdminError, SuperuserProtectedError),
+    responses=error_responses(UserNotFoundError, LastAdminError, SuperuserProtectedError, AccountProtectedError),
 )
 async def disable_user(user_id: UUID, actor: UsersWriter, users: UserAdminServiceDep, client: ClientDep) -> User:
     """Refuse all logins, and end all sessions and tokens of the account at once."""
@@ -107,7 +129,7 @@ async def disable_user(user_id: UUID, actor: UsersWriter, users: UserAdminServic
     "/{user_id}/enable",
     response_model=UserRead,
     summary="Enable an account",
-    responses=error_responses(UserNotFoundError, SuperuserProtectedError),
+    responses=error_responses(UserNotFoundError, SuperuserProtectedError, AccountProtectedError),
 )
 async def enable_user(user_id: UUID, actor: UsersWriter, users: UserAdminServiceDep, client: ClientDep) -> User:
     """Let the account log in again; its old sessions stay ended."""
@@ -118,8 +140,10 @@ async def enable_user(user_id: UUID, actor: UsersWriter, users: UserAdminService
     "/{user_id}/sessions",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="End an account's sessions",
-    responses=error_responses(UserNotFoundError, SuperuserProtectedError),
+    responses=error_responses(UserNotFoundError, SuperuserProtectedError, AccountProtectedError),
 )
-async def end_user_sessions(user_id: UUID, actor: UsersWriter, users: UserAdminServiceDep, client: ClientDep) -> None:
+async def end_user_sessions(
+    user_id: UUID, actor: InteractiveUsersWriter, users: UserAdminServiceDep, client: ClientDep
+) -> None:
     """Log the account out everywhere."""
     await users.end_sessions(actor, user_id, client)

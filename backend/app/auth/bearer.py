@@ -1,11 +1,10 @@
 """The bearer scheme: from the `Authorization` header to the principal, without SQL."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 
 from fastapi import Depends, Security
 from fastapi.openapi.models import OAuth2 as OAuth2Model
-from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlowPassword, OAuthFlows
 from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 from starlette.requests import Request
@@ -16,15 +15,26 @@ from app.auth.errors import (
     InvalidTokenError,
     MalformedAuthorizationError,
     MissingTokenError,
+    SessionRequiredError,
     StaleLoginError,
     challenge,
 )
-from app.auth.tokens import UnknownKeyError
-from app.auth.types import PERMISSION_DESCRIPTIONS, AccessClaims, Permission, Principal
+from app.auth.permissions import (
+    PROFILE_READ,
+    PROFILE_WRITE,
+    USERS_READ,
+    USERS_WRITE,
+    Permission,
+    all_permissions,
+)
+from app.auth.proof import principal_of, prove, require_person
+from app.auth.types import Principal, PrincipalKind
+from app.core.problems import refuses
 
 _FORM_HELP = (
-    "Log in with e-mail address or user name. Leave the rest empty: there is no client secret, and a token without "
-    "chosen scopes has every permission of the account."
+    "People log in by the flow `password`, with e-mail address or user name. Leave the rest empty: there is no client "
+    "secret, and a token without chosen scopes has every permission of the account. Service accounts use the flow "
+    "`clientCredentials`."
 )
 TOKEN_URL = "/api/v1/auth/token"  # noqa: S105 - an address, not a secret
 
@@ -39,10 +49,17 @@ class BearerScheme(SecurityBase):
     NAME: ClassVar[str] = "account"
 
     def __init__(self) -> None:
-        scopes = {permission.value: text for permission, text in PERMISSION_DESCRIPTIONS.items()}
-        flow = OAuthFlowPassword(tokenUrl=TOKEN_URL, refreshUrl=TOKEN_URL, scopes=scopes)
-        self.model = OAuth2Model(flows=OAuthFlows(password=flow), description=_FORM_HELP)
         self.scheme_name = self.NAME
+
+    @property
+    def model(self) -> OAuth2Model:  # type: ignore[override] # made for each document, for permissions are declared later
+        """What the OpenAPI document says of it."""
+        scopes = {name: permission.description for name, permission in all_permissions().items()}
+        flows = OAuthFlows(
+            password=OAuthFlowPassword(tokenUrl=TOKEN_URL, refreshUrl=TOKEN_URL, scopes=scopes),
+            clientCredentials=OAuthFlowClientCredentials(tokenUrl=TOKEN_URL, scopes=scopes),
+        )
+        return OAuth2Model(flows=flows, description=_FORM_HELP)
 
     async def __call__(self, request: Request, security_scopes: SecurityScopes) -> Principal:
         """The caller.
@@ -52,9 +69,9 @@ class BearerScheme(SecurityBase):
             InsufficientScopeError: the token lacks a needed permission.
         """
         parts: AuthComponents = request.app.state.merit.auth
-        claims = await _verified(parts, bearer_token(request))
-        if await parts.revocations.is_revoked(claims):
-            raise InvalidTokenError
+        kind, claims = await prove(parts, bearer_token(request))
+        if kind is PrincipalKind.PERSONAL_TOKEN:
+            parts.personal_tokens.usage.note(claims.sid, request.scope.get("merit.client_address"))
         missing = [scope for scope in security_scopes.scopes if scope not in claims.scope]
         if missing:
             scope = " ".join(security_scopes.scopes)
@@ -62,13 +79,7 @@ class BearerScheme(SecurityBase):
                 f"This needs the permission {scope}.", headers=challenge(error="insufficient_scope", scope=scope)
             )
         request.scope["merit.caller"] = claims.sub
-        return Principal(
-            user_id=claims.sub,
-            session_id=claims.sid,
-            client_id=claims.client_id,
-            permissions=claims.scope,
-            auth_time=datetime.fromtimestamp(claims.auth_time, UTC),
-        )
+        return principal_of(kind, claims)
 
 
 def bearer_token(request: Request) -> str:
@@ -91,34 +102,18 @@ def bearer_token(request: Request) -> str:
     return token
 
 
-async def _verified(parts: AuthComponents, token: str) -> AccessClaims:
-    try:
-        return parts.access_tokens.verify(token)
-    except UnknownKeyError:
-        # Another worker may have added a key since ours were loaded.
-        if not await parts.keys.reload():
-            raise InvalidTokenError from None
-    try:
-        return parts.access_tokens.verify(token)
-    except UnknownKeyError:
-        raise InvalidTokenError from None
-
-
 _bearer = BearerScheme()
 
 
-def require(*permissions: Permission) -> Any:
-    """The dependency that lets only callers with these permissions in, and gives the endpoint its `Principal`."""
-    return Security(_bearer, scopes=[permission.value for permission in permissions])
+@refuses(SessionRequiredError)
+async def _interactive(principal: Annotated[Principal, Security(_bearer)]) -> Principal:
+    """A caller who has logged in, and not a program with a personal or service token."""
+    require_person(principal)
+    return principal
 
 
-ProfileReader = Annotated[Principal, require(Permission.PROFILE_READ)]
-ProfileWriter = Annotated[Principal, require(Permission.PROFILE_WRITE)]
-UsersReader = Annotated[Principal, require(Permission.USERS_READ)]
-UsersWriter = Annotated[Principal, require(Permission.USERS_WRITE)]
-
-
-async def _fresh(request: Request, principal: ProfileWriter) -> Principal:
+@refuses(StaleLoginError)
+async def _fresh(request: Request, principal: Annotated[Principal, Security(_interactive)]) -> Principal:
     """A caller who has logged in a moment ago (RFC 9470)."""
     parts: AuthComponents = request.app.state.merit.auth
     max_age = parts.settings.fresh_login_seconds
@@ -126,6 +121,26 @@ async def _fresh(request: Request, principal: ProfileWriter) -> Principal:
         headers = challenge(error=StaleLoginError.code, error_description=StaleLoginError.title, max_age=str(max_age))
         raise StaleLoginError(f"Log in again; {max_age} s after a login this is refused.", headers=headers)
     return principal
+
+
+def require(*permissions: Permission, interactive: bool = False, fresh: bool = False) -> Any:
+    """The dependency that lets only callers with these permissions in, and gives the endpoint its `Principal`.
+
+    `interactive` is for whatever changes credentials, makes tokens or ends sessions: it needs a login session.
+    `fresh` needs one whose login was a moment ago.
+    """
+    dependency = _fresh if fresh else _interactive if interactive else _bearer
+    return Security(dependency, scopes=list(permissions))
+
+
+ProfileReader = Annotated[Principal, require(PROFILE_READ)]
+ProfileWriter = Annotated[Principal, require(PROFILE_WRITE)]
+InteractiveProfileReader = Annotated[Principal, require(PROFILE_READ, interactive=True)]
+InteractiveProfileWriter = Annotated[Principal, require(PROFILE_WRITE, interactive=True)]
+FreshProfileWriter = Annotated[Principal, require(PROFILE_WRITE, fresh=True)]
+UsersReader = Annotated[Principal, require(USERS_READ)]
+UsersWriter = Annotated[Principal, require(USERS_WRITE)]
+InteractiveUsersWriter = Annotated[Principal, require(USERS_WRITE, interactive=True)]
 
 
 async def _optional(request: Request) -> Principal | None:
@@ -137,4 +152,3 @@ async def _optional(request: Request) -> Principal | None:
 
 
 OptionalPrincipal = Annotated[Principal | None, Depends(_optional)]
-FreshProfileWriter = Annotated[Principal, Security(_fresh)]

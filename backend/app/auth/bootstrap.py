@@ -7,13 +7,17 @@ from sqlalchemy.exc import IntegrityError
 from app.auth.audit import AuditTrail
 from app.auth.components import AuthComponents
 from app.auth.models import User
+from app.auth.one_time_tokens.service import OneTimeTokens
+from app.auth.one_time_tokens.types import TokenPurpose
+from app.auth.personal_tokens.service import PersonalTokenService
+from app.auth.registration.service import RegistrationService
 from app.auth.repository import UserRepository
-from app.auth.service import AuthService
 from app.auth.sessions import SessionManager
 from app.auth.types import AuditAction, Client, Role, SessionEndReason
 from app.core.errors import ConflictError, InvalidInputError
 from app.core.text import require_email
 from app.db.engine import Database, Session
+from app.db.repository import Values
 
 # Passwords that examples of this and of earlier systems show; the policy's list of common ones knows many more.
 EXAMPLE_PASSWORDS = frozenset(
@@ -91,26 +95,29 @@ async def _create_or_find(
             return AdminOutcome.ALREADY_THERE
         if not is_forced and (user is not None or is_administered):
             raise AdminExistsError if is_administered else AddressTakenError
-        if password.casefold() in EXAMPLE_PASSWORDS or email.casefold() in _DEFAULT_NAMES:
+        if password.casefold() in EXAMPLE_PASSWORDS | _DEFAULT_NAMES or email.casefold() in _DEFAULT_NAMES:
             raise ExampleCredentialsError("Choose an address and a password of your own.")
         await session.commit()  # commit: nothing is held while the password is hashed
         if user is not None:
-            await _promote(session, components, user, password)
+            await _promote(session, components, user, email, password)
             outcome, user_id = AdminOutcome.PROMOTED, user.id
         else:
-            service = AuthService(session, components)
-            created = await service.create_user(email=email, password=password, role=Role.ADMIN, is_superuser=True)
+            registration = RegistrationService(session, components)
+            created = await registration.create_user(email=email, password=password, role=Role.ADMIN, is_superuser=True)
             outcome, user_id = AdminOutcome.CREATED, created.id
-        await AuditTrail(session, components.clock).record(
+        await AuditTrail(session, components).record(
             AuditAction.ADMIN_CREATED, Client(), user_id=user_id, detail={"how": outcome.value}
         )
         await session.commit()  # commit: no request's dependency does it
         return outcome
 
 
-async def _promote(session: Session, components: AuthComponents, user: User, password: str) -> None:
+async def _promote(session: Session, components: AuthComponents, user: User, email: str, password: str) -> None:
+    """Make an account the operator's: whoever had it may read the mailbox of another spelling of the address."""
     components.policy.check(password, email=user.email, username=user.username)
-    values = {
+    await components.breached_passwords.refuse(password)
+    values: Values = {
+        User.email: email,
         User.hashed_password: await components.hasher.hash(password),
         User.role: Role.ADMIN,
         User.is_superuser: True,
@@ -119,4 +126,9 @@ async def _promote(session: Session, components: AuthComponents, user: User, pas
     }
     await UserRepository(session, components.clock).update(user.id, values)
     await components.revocations.revoke_versions_below(session, user.id, user.auth_version + 1)
-    await SessionManager(session, components).end_all(user.id, SessionEndReason.PASSWORD_CHANGED, Client())
+    reason = SessionEndReason.PASSWORD_CHANGED
+    await SessionManager(session, components).end_all(user.id, reason, Client())
+    await PersonalTokenService(session, components).revoke_all(user.id, Client(), reason)
+    tokens = OneTimeTokens(session, components)
+    await tokens.revoke_credential_changes(user)
+    await tokens.revoke_of_user(user.id, TokenPurpose.UNDO_EMAIL_CHANGE)

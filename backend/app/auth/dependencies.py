@@ -8,12 +8,16 @@ from starlette.requests import Request
 from app.auth.accounts import AccountService
 from app.auth.bearer import (
     FreshProfileWriter,
+    InteractiveProfileReader,
+    InteractiveProfileWriter,
+    InteractiveUsersWriter,
     OptionalPrincipal,
     ProfileReader,
     ProfileWriter,
     UsersReader,
     UsersWriter,
 )
+from app.auth.components import AuthComponents
 from app.auth.models import MAX_USER_AGENT_LENGTH
 from app.auth.service import AuthService
 from app.auth.types import Client
@@ -26,6 +30,9 @@ __all__ = [
     "AuthServiceDep",
     "ClientDep",
     "FreshProfileWriter",
+    "InteractiveProfileReader",
+    "InteractiveProfileWriter",
+    "InteractiveUsersWriter",
     "OptionalPrincipal",
     "ProfileReader",
     "ProfileWriter",
@@ -47,8 +54,10 @@ async def get_client(request: Request) -> Client:
 
 
 async def get_auth_service(request: Request, session: SessionDep) -> AuthService:
-    """The service of this request."""
-    return AuthService(session, request.app.state.merit.auth)
+    """The service of this request, with the keys as they are now: a compromised one signs nothing more."""
+    parts: AuthComponents = request.app.state.merit.auth
+    await parts.revocations.catch_up()
+    return AuthService(session, parts)
 
 
 async def get_account_service(request: Request, session: SessionDep) -> AccountService:

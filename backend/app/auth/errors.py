@@ -43,6 +43,13 @@ class RegistrationClosedError(ForbiddenError):
     title = "Registration is closed"
 
 
+class InvitationRequiredError(ForbiddenError):
+    """Accounts are made by those who are invited."""
+
+    code = "invitation_required"
+    title = "An invitation is needed"
+
+
 class InvalidCredentialsError(AppError):
     """Unknown account, wrong password or disabled account: the caller cannot tell which."""
 
@@ -57,6 +64,13 @@ class WeakPasswordError(InvalidInputError):
 
     code = "weak_password"
     title = "This password cannot be used"
+
+
+class BreachCheckError(ServiceUnavailableError):
+    """The source of breached passwords does not answer, and the service is set to accept none unchecked."""
+
+    code = "breach_check_unavailable"
+    title = "Passwords cannot be checked at the moment"
 
 
 class InvalidTokenError(AppError):
@@ -90,6 +104,14 @@ class InsufficientScopeError(ForbiddenError):
 
     code = "insufficient_scope"
     title = "Missing permission"
+
+
+class SessionRequiredError(ForbiddenError):
+    """Only someone who has logged in may do this, never a personal or service token, whatever its scopes."""
+
+    code = "session_required"
+    title = "Log in to do this"
+    default_headers: ClassVar[Mapping[str, str]] = challenge(error="insufficient_scope")
 
 
 class StaleLoginError(AppError):
@@ -135,6 +157,27 @@ class RegistrationThrottledError(TooManyRequestsError):
     title = "Too many registrations"
 
 
+class CredentialThrottledError(TooManyRequestsError):
+    """This account made too many personal tokens or secrets of service accounts."""
+
+    code = "credentials_throttled"
+    title = "Too many tokens made"
+
+
+class MailThrottledError(TooManyRequestsError):
+    """Too many mails to this address, or from this network. Callers are not told: nothing is sent."""
+
+    code = "mail_throttled"
+    title = "Too many mails"
+
+
+class CodeThrottledError(TooManyRequestsError):
+    """Too many wrong codes for this address, or from this network. The links in the mails go on working."""
+
+    code = "code_throttled"
+    title = "Too many wrong codes"
+
+
 class HashQueueFullError(ServiceUnavailableError):
     """Every hashing thread is busy and the queue is full."""
 
@@ -175,3 +218,17 @@ class SuperuserProtectedError(ForbiddenError):
 
     code = "superuser_protected"
     title = "Only a superuser may do this"
+
+
+class RotationUnderWayError(ConflictError):
+    """A new signing key is published already and has yet to come into use."""
+
+    code = "rotation_under_way"
+    title = "A rotation is under way"
+
+
+class KeysFollowFromSecretError(ConflictError):
+    """With HS256 the one key is derived from `SECRET_KEY`: it changes with that, and cannot be rotated."""
+
+    code = "keys_follow_from_secret"
+    title = "With HS256 the signing key follows from SECRET_KEY"

@@ -1,50 +1,50 @@
 """Deleting the rows that nothing can meet any more."""
 
-import asyncio
 from datetime import timedelta
+from typing import ClassVar
 
 from app.auth.limits import LONGEST_WINDOW
+from app.auth.one_time_tokens.repository import OneTimeTokenRepository
+from app.auth.personal_tokens.repository import PersonalTokenRepository
 from app.auth.repository import AuthSessionRepository, LoginThrottleRepository, RevocationRepository
+from app.auth.service_accounts.repository import ServiceAccountSecretRepository
 from app.core.clock import Clock
-from app.core.logging import get_logger
-from app.core.tasks import end_task
 from app.db.engine import Database
+from app.idempotency.service import prune as prune_idempotency_keys
+from app.jobs.queue import Jobs
+from app.jobs.run import JobRun
 
-_EVERY_SECONDS = 600.0
 _KEEP_EXPIRED_SESSIONS = timedelta(days=30)
-
-logger = get_logger("auth.housekeeping")
+_KEEP_EXPIRED_CREDENTIALS = timedelta(days=30)
+_KEEP_EXPIRED_TOKENS = timedelta(days=7)
 
 
 class Housekeeping:
-    """Tidies the tables of the account package every ten minutes. Workers that do it at once do no harm."""
+    """Tidies the tables of the account package, as a periodic job."""
+
+    KIND: ClassVar[str] = "auth.housekeeping"
+    INTERVAL: ClassVar[timedelta] = timedelta(minutes=10)
 
     def __init__(self, database: Database, clock: Clock, *, keep_revocations: timedelta) -> None:
         self._database = database
-        self._keep_revocations = keep_revocations
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._keep_revocations = keep_revocations
 
-    async def start(self) -> None:
-        """Begin; the first time is ten minutes from now."""
-        self._task = asyncio.create_task(self._run(), name="housekeeping")
+    def register(self, jobs: Jobs) -> None:
+        """Have it done every ten minutes, by one worker of all."""
+        jobs.register(self.KIND, self.tidy)
+        jobs.every(self.KIND, self.INTERVAL)
 
-    async def close(self) -> None:
-        """Stop."""
-        await end_task(self._task)
+    async def tidy(self, run: JobRun) -> None:
+        """Delete old revocations, counts of failed logins, one-time tokens, and what expired a month ago.
 
-    async def tidy(self) -> None:
-        """Delete old revocations, counts of failed logins, and sessions that expired a month ago."""
-        async with self._database.session() as session:
+        Before that, in transactions of their own because they may be many, idempotency keys.
+        """
+        await prune_idempotency_keys(self._database, self._clock)
+        async with run.finish() as session:
             await RevocationRepository(session, self._clock).delete_older(self._keep_revocations)
             await AuthSessionRepository(session, self._clock).delete_expired(_KEEP_EXPIRED_SESSIONS)
             await LoginThrottleRepository(session, self._clock).delete_older(LONGEST_WINDOW)
-            await session.commit()  # commit: outside any request
-
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(_EVERY_SECONDS)
-            try:
-                await self.tidy()
-            except Exception as error:  # the database may be away; the next time will do
-                logger.warning("housekeeping failed", error=type(error).__name__)
+            await OneTimeTokenRepository(session, self._clock).delete_expired(_KEEP_EXPIRED_TOKENS)
+            await PersonalTokenRepository(session, self._clock).delete_expired(_KEEP_EXPIRED_CREDENTIALS)
+            await ServiceAccountSecretRepository(session, self._clock).delete_expired(_KEEP_EXPIRED_CREDENTIALS)

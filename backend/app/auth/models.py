@@ -4,17 +4,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, ForeignKey, Index, LargeBinary, String, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.auth.errors import EmailTakenError, UsernameTakenError
-from app.auth.types import AuditAction, AuditOutcome, KeyState, Role, SessionEndReason
+from app.auth.errors import EmailTakenError, RotationUnderWayError, UsernameTakenError
+from app.auth.types import (
+    MAX_NAME_LENGTH,
+    MAX_USERNAME_LENGTH,
+    AuditAction,
+    AuditOutcome,
+    KeyState,
+    Role,
+    SessionEndReason,
+)
 from app.core.text import MAX_EMAIL_LENGTH
 from app.db.base import MYSQL_TABLE, Base, IdMixin, TimestampMixin, VersionMixin
 from app.db.types import EnumString, FixedBytes, JsonDict, KeyString, SafeString
 
-MAX_USERNAME_LENGTH = 32
-MAX_NAME_LENGTH = 200
 MAX_USER_AGENT_LENGTH = 256
 
 
@@ -54,7 +60,7 @@ class AuthSession(IdMixin, Base):
     """One login on one device: the family of its refresh tokens, of which only two digests are kept.
 
     `scope` is the space-separated limit asked for at login, or null for all that the role permits. `expires_at`
-    moves with every refresh, `absolute_expires_at` never does.
+    moves with every refresh, `absolute_expires_at` never does. `device_id` is the one of the browser's device cookie.
     """
 
     __tablename__ = "auth_sessions"
@@ -66,6 +72,7 @@ class AuthSession(IdMixin, Base):
     rt_generation: Mapped[int] = mapped_column(default=1)
     rt_hash: Mapped[bytes] = mapped_column(FixedBytes(32))
     previous_rt_hash: Mapped[bytes | None] = mapped_column(FixedBytes(32))
+    device_id: Mapped[UUID | None]
     device_name: Mapped[str | None] = mapped_column(SafeString(100))
     user_agent: Mapped[str | None] = mapped_column(SafeString(MAX_USER_AGENT_LENGTH))
     address: Mapped[str | None] = mapped_column(String(45))
@@ -86,7 +93,8 @@ class AuthSession(IdMixin, Base):
 class Revocation(IdMixin, Base):
     """An ended session, or the auth version below which a user's access tokens are dead.
 
-    Kept for as long as an access token can live; every worker holds the rows in memory.
+    One that names neither tells of changed signing keys. Kept for as long as an access token can live; every worker
+    holds the rows in memory.
     """
 
     __tablename__ = "revocations"
@@ -99,12 +107,16 @@ class Revocation(IdMixin, Base):
 
 
 class SigningKeyRecord(IdMixin, Base):
-    """A key that signs or verifies access tokens. `active_slot` is 1 on the one active key of an algorithm."""
+    """A key that signs or verifies access tokens. A removed one keeps its row, without its private part.
+
+    `active_slot` is 1 on the one active key of an algorithm, 2 on the one that comes next. `state_changed_at` is null
+    until the key leaves the state that it was made in.
+    """
 
     __tablename__ = "signing_keys"
     __table_args__ = (
         UniqueConstraint("kid"),
-        UniqueConstraint("algorithm", "active_slot"),
+        UniqueConstraint("algorithm", "active_slot", info={"error": RotationUnderWayError}),
         MYSQL_TABLE,
     )
 
@@ -114,6 +126,12 @@ class SigningKeyRecord(IdMixin, Base):
     state: Mapped[KeyState] = mapped_column(EnumString(KeyState))
     active_slot: Mapped[int | None]
     created_at: Mapped[datetime]
+    state_changed_at: Mapped[datetime | None]
+
+    @property
+    def state_since(self) -> datetime:
+        """When the key came into its present state."""
+        return self.state_changed_at or self.created_at
 
 
 class LoginThrottle(Base):
@@ -130,11 +148,18 @@ class LoginThrottle(Base):
 
 
 class AuditEvent(IdMixin, Base):
-    """Who did what, when, from where and with what outcome. Outlives the account it tells of."""
+    """Who did what, when, from where and with what outcome. Outlives the account it tells of.
+
+    `sequence` and `mac` make it a link of the chain (`app.auth.audit.chain`); events older than the chain have neither.
+    """
 
     __tablename__ = "audit_events"
     __table_args__ = (
-        Index(None, "user_id", "occurred_at", "id"),
+        UniqueConstraint("sequence"),
+        *(
+            Index(None, column, "occurred_at", "id")
+            for column in ("action", "actor_id", "address", "outcome", "request_id", "session_id", "user_id")
+        ),
         Index(None, "occurred_at", "id"),
         MYSQL_TABLE,
     )
@@ -149,3 +174,5 @@ class AuditEvent(IdMixin, Base):
     user_agent: Mapped[str | None] = mapped_column(SafeString(MAX_USER_AGENT_LENGTH))
     request_id: Mapped[str | None] = mapped_column(String(64))
     detail: Mapped[dict[str, Any]] = mapped_column(JsonDict, default=dict)
+    sequence: Mapped[int | None] = mapped_column(BigInteger())
+    mac: Mapped[bytes | None] = mapped_column(FixedBytes(32))

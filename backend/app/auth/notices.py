@@ -9,8 +9,9 @@ from weakref import WeakValueDictionary
 import asyncpg
 from sqlalchemy import text
 
-from app.core.settings import DatabasePooler, Settings
+from app.core.settings import Settings
 from app.db.engine import LISTENER_NAME, Database, Session, asyncpg_connect
+from app.db.url import listen_url
 
 _CHANNEL = "merit_revocations"
 _PATIENCE_SECONDS = 0.25
@@ -34,14 +35,13 @@ class HostNotices:
 
     PostgreSQL hands a notice to each listener when it gets round to it: that it came back here says nothing about the
     others. So every listener answers, and the poster waits for the answers, though never long. Where nobody can
-    listen (another database, a pooler in between), nothing is awaited.
+    listen (another database, a pooler in between and no `DATABASE_LISTEN_URL` past it), nothing is awaited.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
-        self._url = database.url
+        self._url = listen_url(settings)
         self._settings = settings
         self._can_post = database.url.backend == "postgresql"
-        self._can_listen = self._can_post and settings.db_pooler is not DatabasePooler.PGBOUNCER
         self._answers = f"merit_{uuid4().hex}"
         self._receipts: WeakValueDictionary[str, _Receipt] = WeakValueDictionary()  # a rollback drops its receipt
         self._listener: asyncpg.Connection | None = None
@@ -54,7 +54,7 @@ class HostNotices:
         Raises:
             OSError, TimeoutError, asyncpg.PostgresError: the database cannot be reached.
         """
-        if self._listener is not None or not self._can_listen:
+        if self._listener is not None or self._url is None:
             return
         listener = await asyncpg_connect(self._url, self._settings)
         listener.add_termination_listener(self._on_lost)

@@ -12,9 +12,11 @@ from app.core.problems import by_status, describe_response
 
 _OAUTH_CODES = {
     "invalid_credentials": "invalid_grant",
+    "not_authenticated": "invalid_client",
     "validation_failed": "invalid_request",
     "malformed_body": "invalid_request",
     "login_throttled": "temporarily_unavailable",
+    "refresh_token_twice": "invalid_request",
 }
 
 
@@ -27,11 +29,12 @@ class OAuthRequestError(BadRequestError):
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The grant of one token request: a refresh token, or else a user name and password."""
+    """The grant of one token request: the client's own, a refresh token, or else a user name and password."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     refresh_token: str | None = field(default=None, repr=False)
+    is_of_client: bool = False
 
 
 def token_request(
@@ -52,8 +55,10 @@ def token_request(
             if not refresh_token:
                 raise OAuthRequestError("refresh_token is required.")
             return Grant(refresh_token=refresh_token)
+        case "client_credentials":
+            return Grant(is_of_client=True)
         case _:
-            raise UnsupportedGrantTypeError("Use password or refresh_token.")
+            raise UnsupportedGrantTypeError("Use password, refresh_token or client_credentials.")
 
 
 def oauth_error_responses(*errors: type[AppError]) -> dict[int | str, dict[str, Any]]:

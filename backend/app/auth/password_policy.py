@@ -8,9 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from app.auth.errors import WeakPasswordError
-
-MAX_PASSWORD_LENGTH = 256
-"""In characters (code points), so that a password's cost is bounded."""
+from app.auth.types import MAX_PASSWORD_LENGTH
 
 _COMMON_PASSWORDS_FILE = Path(__file__).parent / "data" / "common-passwords.txt.gz"
 _PRODUCT_NAME = "merit"

@@ -15,7 +15,7 @@ import bcrypt
 from passlib.context import CryptContext
 
 from app.auth.errors import HashQueueFullError
-from app.auth.password_policy import MAX_PASSWORD_LENGTH
+from app.auth.types import MAX_PASSWORD_LENGTH
 from app.core.logging import get_logger
 
 ResultT = TypeVar("ResultT")

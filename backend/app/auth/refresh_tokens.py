@@ -7,13 +7,13 @@ The next generation's secret is derived from the present one: whoever repeats a 
 import hashlib
 import hmac
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from pydantic import SecretStr
 
 from app.auth.errors import InvalidGrantError
+from app.core.base64url import from_base64url, to_base64url
 from app.core.keys import derive_key
 
 _PREFIX = "rt1"
@@ -51,7 +51,7 @@ class RefreshTokenCodec:
     def encode(self, token: RefreshToken) -> str:
         """The text that the client keeps."""
         body = _body(token)
-        return f"{body}.{_to_base64url(self._tag(body))}"
+        return f"{body}.{to_base64url(self._tag(body))}"
 
     def decode(self, text: str) -> RefreshToken:
         """The token behind a text.
@@ -63,7 +63,7 @@ class RefreshTokenCodec:
             if len(text) > _MAX_LENGTH:
                 raise ValueError
             _prefix, session_id, generation, secret, _tag = text.split(".")
-            token = RefreshToken(UUID(session_id), int(generation), urlsafe_b64decode(f"{secret}="))
+            token = RefreshToken(UUID(session_id), int(generation), from_base64url(secret))
             # One comparison for the tag and for the one canonical way to write each part.
             if not hmac.compare_digest(self.encode(token).encode(), text.encode()):
                 raise ValueError
@@ -80,8 +80,4 @@ class RefreshTokenCodec:
 
 
 def _body(token: RefreshToken) -> str:
-    return f"{_PREFIX}.{token.session_id}.{token.generation}.{_to_base64url(token.secret)}"
-
-
-def _to_base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    return f"{_PREFIX}.{token.session_id}.{token.generation}.{to_base64url(token.secret)}"

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select, update
 
-from app.auth.models import MAX_NAME_LENGTH, AuditEvent, AuthSession, LoginThrottle, Revocation, SigningKeyRecord, User
-from app.auth.types import KeyState, Role, SessionEndReason, UserSort
+from app.auth.models import AuditEvent, AuthSession, LoginThrottle, Revocation, User
+from app.auth.types import MAX_NAME_LENGTH, AuditAction, Role, SessionEndReason, UserSort
 from app.core.text import normalize_email, normalize_username
-from app.db.query import Column
+from app.db.query import Column, snapshot
 from app.db.repository import BaseRepository, OwnedRepository
 
 _AFTER_EVERY_TEXT = "\U0010ffff"
@@ -45,19 +45,40 @@ class UserRepository(BaseRepository[User]):
             values["hashed_password"] = new_hash
         statement = (
             update(User)
-            .where(User.id == user.id, User.is_active.is_(True), User.hashed_password == user.hashed_password)
+            .where(
+                User.id == user.id,
+                User.is_active.is_(True),
+                User.hashed_password == user.hashed_password,
+                User.auth_version == user.auth_version,  # which the tokens of this login will carry
+            )
             .values(values)
         )
         return bool(await self._rowcount(statement))
+
+    async def lock(self, user_id: UUID | None) -> None:
+        """Hold an account's row until the transaction ends; no id holds nothing."""
+        await self.session.execute(select(User.id).where(User.id == user_id).with_for_update())
 
     async def lock_active_admins(self) -> set[UUID]:
         """The ids of those who administer the service, locked until the transaction ends."""
         statement = select(User.id).where(User.is_active.is_(True), is_admin()).order_by(User.id).with_for_update()
         return set(await self.session.scalars(statement))
 
+    async def auth_versions(self, *where: ColumnElement[bool]) -> dict[UUID, int]:
+        """The auth versions of the accounts that meet the conditions, by their ids."""
+        columns = User.__table__.c
+        rows = await self.session.rows(select(columns.id, columns.auth_version).where(*where))
+        return {row.id: row.auth_version for row in rows}
+
     async def has_admin(self) -> bool:
         """Whether anyone administers the service."""
         return await self.exists(User.is_active.is_(True), is_admin())
+
+
+def rehashed(user: User, new_hash: str) -> User:
+    """The same snapshot with the hash that has replaced its own."""
+    values = {**vars(user), User.hashed_password.key: new_hash}
+    return snapshot(User, list(values), list(values.values()))
 
 
 def is_admin() -> ColumnElement[bool]:
@@ -108,6 +129,11 @@ class AuthSessionRepository(OwnedRepository[AuthSession]):
             where.append(AuthSession.id != spare)
         return await self.list_(*where, order_by=(AuthSession.created_at, AuthSession.id))
 
+    async def list_latest(self, user_id: UUID, limit: int) -> list[AuthSession]:
+        """The sessions that a user opened last, ended ones among them."""
+        order = (AuthSession.created_at.desc(), AuthSession.id.desc())
+        return await self.list_(AuthSession.user_id == user_id, order_by=order, limit=limit)
+
     async def delete_expired(self, ago: timedelta) -> int:
         """Delete sessions that expired some time ago; the audit trail keeps their story."""
         return await self.delete_where(AuthSession.expires_at < self.clock.now() - ago)
@@ -154,20 +180,16 @@ class LoginThrottleRepository(BaseRepository[LoginThrottle]):
         return await self.delete_where(LoginThrottle.updated_at < self.clock.now() - age)
 
 
-class SigningKeyRepository(BaseRepository[SigningKeyRecord]):
-    """Signing keys."""
-
-    model = SigningKeyRecord
-
-    async def list_usable(self) -> list[SigningKeyRecord]:
-        """Every key that may still verify a token."""
-        return await self.list_(SigningKeyRecord.state != KeyState.REMOVED, order_by=(SigningKeyRecord.created_at,))
-
-
-class AuditRepository(BaseRepository[AuditEvent]):
-    """The audit trail."""
+class AuditRepository(OwnedRepository[AuditEvent]):
+    """The audit trail. The owner of an event is whom it concerns."""
 
     model = AuditEvent
+    sorts: ClassVar = {"occurred_at": AuditEvent.occurred_at}
+
+    async def list_latest(self, action: AuditAction, limit: int) -> list[AuditEvent]:
+        """The last events of one kind, the newest first."""
+        order = (AuditEvent.occurred_at.desc(), AuditEvent.id.desc())
+        return await self.list_(AuditEvent.action == action, order_by=order, limit=limit)
 
 
 def revocations_of_sessions(session_ids: Iterable[UUID], at: datetime) -> list[Revocation]:

@@ -1,19 +1,21 @@
 """Instant revocation of access tokens without SQL on the way of a request.
 
-Every worker keeps the recent revocations in memory. It learns of new ones from a counter that the workers of a host
-share (the very next request sees them), from PostgreSQL's NOTIFY across hosts, and from a poll that makes good
-whatever was lost. A worker that could not read the table for three seconds asks it on every request: it fails closed.
+Every worker keeps the recent revocations in memory. It learns of new ones, and of changed signing keys, from a counter
+that the workers of a host share (the very next request sees them), from PostgreSQL's NOTIFY across hosts, and from a
+poll that makes good whatever was lost. A worker that could not read the table for three seconds asks it on every
+request: it fails closed.
 """
 
 import asyncio
 import fcntl
 import mmap
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
+from app.auth.keys.store import KeyStore
 from app.auth.models import Revocation
 from app.auth.notices import HostNotices
 from app.auth.repository import RevocationRepository, revocations_of_sessions
@@ -29,6 +31,7 @@ _STALE_SECONDS = 3.0
 # How far two hosts' clocks, or a statement and its commit, may be apart without a row being missed.
 _OVERLAP = timedelta(seconds=60)
 _FORGET_EVERY_POLLS = 600
+_LOAD_KEYS_EVERY_POLLS = 60
 
 logger = get_logger("auth.revocation")
 
@@ -66,11 +69,14 @@ class SharedEpoch:
 
 
 class RevocationFeed:
-    """Knows which access tokens are dead before their time."""
+    """Knows which access tokens are dead before their time, and keeps the signing keys as they are in the table."""
 
-    def __init__(self, database: Database, settings: Settings, clock: Clock, *, longest_token_life: timedelta) -> None:
+    def __init__(
+        self, database: Database, settings: Settings, clock: Clock, keys: KeyStore, *, longest_token_life: timedelta
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._keys = keys
         self._retention = longest_token_life + _OVERLAP * 2
         self._epoch = SharedEpoch(settings.data_dir / "run" / f"{database.fingerprint}.epoch")
         self._notices = HostNotices(database, settings)
@@ -79,6 +85,7 @@ class RevocationFeed:
         self._read_at: datetime | None = None
         self._sessions: dict[UUID, datetime] = {}
         self._versions: dict[UUID, tuple[int, datetime]] = {}
+        self._key_changes: dict[UUID, datetime] = {}
         self._catching_up = asyncio.Lock()
         self._poller: asyncio.Task[None] | None = None
 
@@ -107,6 +114,8 @@ class RevocationFeed:
         """
         if self._seen != self._known() or self._is_stale():
             await self.catch_up()
+            if claims.kid is not None and not self._keys.knows(claims.kid):
+                return True
         if claims.sid in self._sessions:
             return True
         version = self._versions.get(claims.sub)
@@ -118,12 +127,30 @@ class RevocationFeed:
 
     async def revoke_versions_below(self, session: Session, user_id: UUID, auth_version: int) -> None:
         """Kill a user's access tokens that are older than `auth_version`, in the transaction that raises it."""
+        await self.revoke_versions(session, {user_id: auth_version})
+
+    async def revoke_versions(self, session: Session, versions: Mapping[UUID, int]) -> None:
+        """The same for many users at once, by their ids."""
         now = self._clock.now()
-        row = Revocation(user_id=user_id, minimum_auth_version=auth_version, created_at=now)
-        await self._write(session, [row])
+        rows = [
+            Revocation(user_id=user_id, minimum_auth_version=auth_version, created_at=now)
+            for user_id, auth_version in versions.items()
+        ]
+        if rows:
+            await self._write(session, rows)
+
+    async def announce_keys(self, session: Session) -> None:
+        """Make every worker load the signing keys again, in the transaction that changes them."""
+        await self._write(session, [Revocation(created_at=self._clock.now())])
 
     async def catch_up(self) -> None:
-        """Read what is new in the table. Concurrent callers wait for one read that began after they asked."""
+        """Read what is new, if anything is. Concurrent callers wait for one read that began after they asked.
+
+        Raises:
+            DBAPIError, OSError, TimeoutError: the database does not answer.
+        """
+        if self._seen == self._known() and not self._is_stale():
+            return
         async with self._catching_up:
             if self._seen != self._known() or self._is_stale():
                 await self._read()
@@ -144,6 +171,7 @@ class RevocationFeed:
         async with self._database.read_session() as session:
             rows = await RevocationRepository(session, self._clock).list_since(since)
         self._apply(rows)
+        await self._load_keys(rows)
         self._seen, self._synced_at, self._read_at = seen, started, now
 
     def _apply(self, rows: Sequence[Revocation]) -> None:
@@ -154,6 +182,12 @@ class RevocationFeed:
                 known = self._versions.get(row.user_id)
                 if known is None or known[0] < row.minimum_auth_version:
                     self._versions[row.user_id] = (row.minimum_auth_version, row.created_at)
+
+    async def _load_keys(self, rows: Sequence[Revocation]) -> None:
+        changes = {row.id: row.created_at for row in rows if row.session_id is None and row.user_id is None}
+        if changes.keys() - self._key_changes.keys():
+            await self._keys.load()
+            self._key_changes |= changes
 
     async def _write(self, session: Session, rows: list[Revocation]) -> None:
         await RevocationRepository(session, self._clock).add_all(rows)
@@ -176,6 +210,8 @@ class RevocationFeed:
                     await self._read()
                 await self._notices.listen()
                 polls += 1
+                if polls % _LOAD_KEYS_EVERY_POLLS == 0:  # the table may have been changed past the service
+                    await self._keys.load()
                 if polls % _FORGET_EVERY_POLLS == 0:
                     self._forget()
             except Exception as error:  # the database may be away; requests fail closed meanwhile
@@ -186,3 +222,4 @@ class RevocationFeed:
         oldest = self._clock.now() - self._retention
         self._sessions = {key: at for key, at in self._sessions.items() if at > oldest}
         self._versions = {key: entry for key, entry in self._versions.items() if entry[1] > oldest}
+        self._key_changes = {key: at for key, at in self._key_changes.items() if at > oldest}

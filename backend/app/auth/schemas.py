@@ -4,11 +4,25 @@ from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StrictBool,
+    StringConstraints,
+    model_validator,
+)
 
-from app.auth.models import MAX_NAME_LENGTH, MAX_USERNAME_LENGTH
-from app.auth.password_policy import MAX_PASSWORD_LENGTH
-from app.auth.types import FIRST_PARTY_CLIENT, LogoutScope, Role
+from app.auth.types import (
+    FIRST_PARTY_CLIENT,
+    MAX_NAME_LENGTH,
+    MAX_PASSWORD_LENGTH,
+    MAX_USERNAME_LENGTH,
+    LogoutScope,
+    Role,
+)
 from app.core.text import MAX_EMAIL_LENGTH, SafeLine, SafeStr, require_email, require_safe_text
 
 
@@ -38,21 +52,18 @@ ClientId = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern
 Scope = Annotated[SafeStr, Field(max_length=500, description="Space-separated permissions; all by default.")]
 RefreshTokenText = Annotated[SecretStr, Field(max_length=256, examples=["rt1.0199c2a4-….1.…"])]
 
+UseCookie = Annotated[
+    StrictBool, Field(description="Put the refresh token into a cookie that no script can read, instead of the answer.")
+]
 
-class _Input(BaseModel):
+
+class Input(BaseModel):
+    """JSON that comes in: a member that is not expected is an error, not ignored."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class RegisterRequest(_Input):
-    """A new account."""
-
-    email: Email
-    password: Password
-    username: Username | None = None
-    full_name: FullName | None = None
-
-
-class LoginRequest(_Input):
+class LoginRequest(Input):
     """A login by e-mail address or by user name."""
 
     model_config = ConfigDict(
@@ -65,6 +76,7 @@ class LoginRequest(_Input):
     device_name: Annotated[SafeLine, Field(max_length=100, examples=["Ada's laptop"])] | None = None
     client_id: ClientId = FIRST_PARTY_CLIENT
     scope: Scope | None = None
+    use_cookie: UseCookie = False
 
     @model_validator(mode="after")
     def _one_login(self) -> Self:
@@ -73,29 +85,30 @@ class LoginRequest(_Input):
         return self
 
 
-class RefreshRequest(_Input):
-    """A refresh token to exchange."""
+class RefreshRequest(Input):
+    """A refresh token to exchange; without one, that of the cookie."""
 
-    refresh_token: RefreshTokenText
+    refresh_token: RefreshTokenText | None = None
     client_id: ClientId = FIRST_PARTY_CLIENT
     scope: Scope | None = None
+    use_cookie: UseCookie = False
 
 
-class LogoutRequest(_Input):
+class LogoutRequest(Input):
     """Which sessions to end; a refresh token stands in for an access token that has expired."""
 
     scope: LogoutScope = LogoutScope.SESSION
     refresh_token: RefreshTokenText | None = None
 
 
-class PasswordChangeRequest(_Input):
+class PasswordChangeRequest(Input):
     """A new password, confirmed by the current one."""
 
     current_password: Password
     new_password: Password
 
 
-class ProfileUpdate(_Input):
+class ProfileUpdate(Input):
     """The members to change; null removes one."""
 
     username: Username | None = None
@@ -106,7 +119,7 @@ class UserUpdate(ProfileUpdate):
     """What an administrator may change."""
 
     role: Role | None = None
-    is_superuser: bool | None = None
+    is_superuser: StrictBool | None = None
 
     @model_validator(mode="after")
     def _no_null(self) -> Self:
@@ -119,7 +132,9 @@ class TokenRead(BaseModel):
     """Tokens as in RFC 6749 section 5.1; `expires_in` is the access token's life in seconds."""
 
     access_token: Annotated[str, Field(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.…"])]
-    refresh_token: Annotated[str, Field(examples=["rt1.0199c2a4-….1.…"])]
+    refresh_token: Annotated[
+        str | None, Field(description="null: it is in the cookie.", examples=["rt1.0199c2a4-….1.…"])
+    ]
     token_type: Annotated[str, Field(examples=["bearer"])]
     expires_in: Annotated[int, Field(examples=[600])]
     scope: Annotated[str, Field(examples=["profile:read profile:write"])]

@@ -1,30 +1,40 @@
 """Opening, renewing and ending login sessions."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
 from app.auth.audit import AuditTrail
 from app.auth.components import AuthComponents
-from app.auth.errors import InvalidGrantError, InvalidScopeError
+from app.auth.devices.types import Device
+from app.auth.errors import InvalidGrantError, InvalidScopeError, InvalidTokenError
+from app.auth.mail_flows.account_mails import AccountMails
+from app.auth.mail_flows.types import Notice
 from app.auth.models import AuthSession, User
+from app.auth.one_time_tokens.service import OneTimeTokens
+from app.auth.one_time_tokens.types import TokenPurpose
+from app.auth.permissions import Permission, all_permissions
 from app.auth.refresh_tokens import RefreshToken
 from app.auth.repository import AuthSessionRepository, UserRepository
+from app.auth.roles.repository import UserRoleRepository
 from app.auth.types import (
     AuditAction,
     AuditOutcome,
     Client,
     PasswordLogin,
-    Permission,
+    Principal,
+    PrincipalKind,
     SessionEndReason,
     TokenPair,
-    permissions_of,
 )
 from app.core.ids import new_id
 from app.db.engine import Session
 
 _PASSWORD_METHOD = "pwd"  # noqa: S105 - RFC 8176 section 2
 _SINGLE_FACTOR = "aal1"  # NIST SP 800-63B section 2.1
+# Whoever had the session need not be the owner: what it has asked for is not to happen any more.
+_DISTRUSTED = frozenset({SessionEndReason.REFRESH_REUSED, SessionEndReason.ENDED_BY_OWNER})
 
 
 class SessionManager:
@@ -36,11 +46,18 @@ class SessionManager:
         self._clock = components.clock
         self._sessions = AuthSessionRepository(session, components.clock)
         self._users = UserRepository(session, components.clock)
-        self._audit = AuditTrail(session, components.clock)
+        self._user_roles = UserRoleRepository(session, components.clock)
+        self._tokens = OneTimeTokens(session, components)
+        self._mails = AccountMails(session, components)
+        self._audit = AuditTrail(session, components)
 
-    async def open(self, user: User, request: PasswordLogin, client: Client) -> tuple[AuthSession, TokenPair]:
-        """Begin a session and hand out its first tokens. The oldest ends where the user would have too many."""
-        scope = granted_scope(user, request.scope)
+    async def open(
+        self, user: User, request: PasswordLogin, scope: frozenset[str], device: Device, client: Client
+    ) -> tuple[AuthSession, TokenPair]:
+        """Begin a session and hand out its first tokens, and the cookie by which its device is known again.
+
+        The session that the same client had on a known device ends; so does the oldest where there would be too many.
+        """
         now, settings = self._clock.now(), self._parts.settings
         first = self._parts.refresh_tokens.first(new_id())
         session = AuthSession(
@@ -49,6 +66,7 @@ class SessionManager:
             client_id=request.client_id,
             scope=None if request.scope is None else " ".join(sorted(scope)),
             rt_hash=self._parts.refresh_tokens.digest(first),
+            device_id=device.id,
             device_name=request.device_name,
             user_agent=client.user_agent,
             address=client.address,
@@ -59,11 +77,10 @@ class SessionManager:
             expires_at=now + timedelta(days=settings.refresh_idle_days),
             absolute_expires_at=now + timedelta(days=settings.refresh_absolute_days),
         )
-        live = await self._sessions.list_live(user.id)
-        surplus = live[: max(0, len(live) + 1 - settings.max_sessions_per_user)]
-        await self.end([old.id for old in surplus], user.id, SessionEndReason.LIMIT, client)
+        await self._make_room(session, device, client)
         await self._sessions.add(session)
-        return session, self._pair(user, session, first, scope)
+        tokens = self._pair(user, session, first, scope)
+        return session, dataclasses.replace(tokens, device_cookie=self._parts.device_cookies.admit(device, user))
 
     async def refresh(self, text: str, client_id: str, requested: frozenset[str] | None, client: Client) -> TokenPair:
         """Rotate a refresh token.
@@ -76,10 +93,8 @@ class SessionManager:
             InvalidScopeError: the requested scope is wider than the session's.
         """
         codec = self._parts.refresh_tokens
-        token = codec.decode(text)
-        session = await self._sessions.get(token.session_id)
-        user = None if session is None else await self._users.get(session.user_id)
-        if session is None or user is None or not self._is_usable(session, user) or session.client_id != client_id:
+        token, session, user = await self._decode(text)
+        if session.client_id != client_id:
             raise InvalidGrantError
         successor = codec.successor(token)
         idle_end = self._clock.now() + timedelta(days=self._parts.settings.refresh_idle_days)
@@ -97,8 +112,20 @@ class SessionManager:
         if not is_rotated:
             await self._accept_previous(token, client)
         # Only now, so that a stolen token cannot be tried without being noticed; a refusal undoes the rotation.
-        scope = narrowed_scope(user, session, requested)
+        scope = narrowed_scope(await self._user_roles.permissions_of(user), session, requested)
         return self._pair(user, session, successor, scope)
+
+    async def hold(self, principal: Principal) -> None:
+        """Hold the caller's account until the transaction ends, so that its session cannot end meanwhile.
+
+        Raises:
+            InvalidTokenError: it has ended since the request was let in.
+        """
+        await self._users.lock(principal.user_id)
+        session = await self._sessions.get(principal.session_id)
+        user = await self._users.get(principal.user_id)
+        if session is None or user is None or not self._is_usable(session, user):
+            raise InvalidTokenError
 
     async def end(
         self,
@@ -109,9 +136,17 @@ class SessionManager:
         *,
         actor_id: UUID | None = None,
     ) -> None:
-        """End sessions, kill their access tokens, and record it. Sessions that have ended already stay as they are."""
-        if not session_ids or not await self._sessions.end(session_ids, reason):
+        """End sessions, kill their access tokens, and record it. Sessions that have ended already stay as they are.
+
+        The account's row is locked first, as by everyone who changes its sessions or tokens.
+        """
+        if not session_ids:
             return
+        await self._users.lock(user_id)
+        if not await self._sessions.end(session_ids, reason):
+            return
+        if reason in _DISTRUSTED:
+            await self._tokens.revoke_of_user(user_id, TokenPurpose.CHANGE_EMAIL)
         await self._parts.revocations.revoke_sessions(self._session, session_ids)
         action = AuditAction.LOGOUT if reason is SessionEndReason.LOGOUT else AuditAction.SESSION_ENDED
         for session_id in session_ids:
@@ -132,24 +167,62 @@ class SessionManager:
         *,
         spare: UUID | None = None,
         actor_id: UUID | None = None,
-    ) -> None:
-        """End all of a user's sessions but the spared one."""
+    ) -> int:
+        """End all of a user's sessions but the spared one, and the change of address that one may have asked for.
+
+        Returns how many sessions there were.
+        """
+        await self._users.lock(user_id)
         live = await self._sessions.list_live(user_id, spare=spare)
         await self.end([session.id for session in live], user_id, reason, client, actor_id=actor_id)
+        await self._tokens.revoke_of_user(user_id, TokenPurpose.CHANGE_EMAIL)
+        return len(live)
 
-    async def holder(self, text: str, client: Client) -> AuthSession:
-        """The live session that a refresh token still works for, without rotating it.
+    async def holder(self, text: str, client: Client) -> Principal:
+        """Who has a refresh token that still works, without rotating it.
 
         Raises:
-            InvalidGrantError: there is none; a token used up long ago has ended its session.
+            InvalidGrantError: it does not; one used up long ago has ended its session.
+        """
+        token, session, user = await self._decode(text)
+        if session.rt_hash != self._parts.refresh_tokens.digest(token):
+            await self._accept_previous(token, client)
+        return await self._principal(session, user)
+
+    async def viewer(self, text: str) -> Principal:
+        """Who has a refresh token, for pages that only read: nothing is rotated, and nothing ends.
+
+        Raises:
+            InvalidGrantError: it does not work any more.
+        """
+        token, session, user = await self._decode(text)
+        if session.rt_hash != self._parts.refresh_tokens.digest(token):
+            raise InvalidGrantError
+        return await self._principal(session, user)
+
+    async def _decode(self, text: str) -> tuple[RefreshToken, AuthSession, User]:
+        """A genuine refresh token with its session and account, which can be used; perhaps with a later token only.
+
+        Raises:
+            InvalidGrantError: it is none, or they cannot.
         """
         token = self._parts.refresh_tokens.decode(text)
         session = await self._sessions.get(token.session_id)
-        if session is None or not session.is_live(self._clock.now()):
+        user = None if session is None else await self._users.get(session.user_id)
+        if session is None or user is None or not self._is_usable(session, user):
             raise InvalidGrantError
-        if session.rt_hash != self._parts.refresh_tokens.digest(token):
-            await self._accept_previous(token, client)
-        return session
+        return token, session, user
+
+    async def _principal(self, session: AuthSession, user: User) -> Principal:
+        """The caller who has proven a session: a refresh token permits no more than its access tokens do."""
+        return Principal(
+            kind=PrincipalKind.SESSION,
+            user_id=user.id,
+            session_id=session.id,
+            client_id=session.client_id,
+            permissions=narrowed_scope(await self._user_roles.permissions_of(user), session, None),
+            auth_time=session.auth_time,
+        )
 
     async def _accept_previous(self, token: RefreshToken, client: Client) -> None:
         """The token is not the current one: let it pass if it is the previous one and fresh, else end the session."""
@@ -169,8 +242,20 @@ class SessionManager:
             detail={"generation": token.generation},
         )
         await self.end([session.id], session.user_id, SessionEndReason.REFRESH_REUSED, client)
+        owner = await self._users.get(session.user_id)
+        if owner is not None:  # pragma: no branch - a session goes with its owner
+            await self._mails.notify(owner, Notice.REFRESH_REUSED, client)
         await self._session.commit()  # commit: security write before a refusal
         raise InvalidGrantError
+
+    async def _make_room(self, new: AuthSession, device: Device, client: Client) -> None:
+        live = await self._sessions.list_live(new.user_id)
+        place = (device.known_id, new.client_id)
+        here = [old.id for old in live if device.is_known and (old.device_id, old.client_id) == place]
+        await self.end(here, new.user_id, SessionEndReason.REPLACED, client)
+        elsewhere = [old.id for old in live if old.id not in here]
+        surplus = elsewhere[: max(0, len(elsewhere) + 1 - self._parts.settings.max_sessions_per_user)]
+        await self.end(surplus, new.user_id, SessionEndReason.LIMIT, client)
 
     def _is_usable(self, session: AuthSession, user: User) -> bool:
         return session.is_live(self._clock.now()) and user.is_active
@@ -201,17 +286,16 @@ def require_known(scope: frozenset[str] | None) -> None:
     Raises:
         InvalidScopeError: it does.
     """
-    if scope is not None and not scope <= set(Permission):
+    if scope is not None and not scope <= all_permissions().keys():
         raise InvalidScopeError("The scope names an unknown permission.")
 
 
-def granted_scope(user: User, requested: frozenset[str] | None) -> frozenset[str]:
-    """What a login may do: all that the role permits, or the requested part of it (RFC 6749 section 3.3).
+def granted_scope(permitted: frozenset[Permission], requested: frozenset[str] | None) -> frozenset[str]:
+    """What a login may do: all that the account may, or the requested part of it (RFC 6749 section 3.3).
 
     Raises:
         InvalidScopeError: nothing of what is requested is permitted.
     """
-    permitted: frozenset[str] = frozenset(permissions_of(user.role, is_superuser=user.is_superuser))
     if requested is None:
         return permitted
     granted = requested & permitted
@@ -220,13 +304,14 @@ def granted_scope(user: User, requested: frozenset[str] | None) -> frozenset[str
     return granted
 
 
-def narrowed_scope(user: User, session: AuthSession, requested: frozenset[str] | None) -> frozenset[str]:
+def narrowed_scope(
+    permitted: frozenset[Permission], session: AuthSession, requested: frozenset[str] | None
+) -> frozenset[str]:
     """What a refreshed token may do: never more than the session's scope and the user's present permissions.
 
     Raises:
         InvalidScopeError: more is requested.
     """
-    permitted: frozenset[str] = frozenset(permissions_of(user.role, is_superuser=user.is_superuser))
     limit = permitted if session.scope is None else permitted & frozenset(session.scope.split())
     if requested is None:
         return limit

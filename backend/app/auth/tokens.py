@@ -4,30 +4,30 @@ On its own the library accepts tokens without `aud` or `exp`, ignores `typ` and 
 everything that is not exactly what `AccessTokenCodec.issue` writes is refused, with one error that says nothing.
 """
 
-import binascii
 import hashlib
 import re
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Any, Self
 from uuid import UUID
 
 import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jose import jwk, jws
 from jose.backends.base import Key
 from jose.exceptions import JWSError
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import SecretStr, ValidationError
 
+from app.auth.claims import AccessPayload, payload_of
 from app.auth.errors import InvalidTokenError
 from app.auth.types import AccessClaims
+from app.core.base64url import from_base64url, to_base64url
 from app.core.clock import Clock
 from app.core.ids import new_id
 from app.core.keys import derive_key
@@ -43,8 +43,6 @@ _HEADER_MEMBERS = {"alg", "kid", "typ"}  # nothing else: no crit, jku, jwk, x5u,
 _TOKEN_TYPES = {"at+jwt", "application/at+jwt"}  # RFC 9068 section 2.1
 _THREE_SEGMENTS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
-_Timestamp = Annotated[int, Field(ge=0, le=253_402_300_799)]  # up to the year 9999, the last that datetime knows
-
 
 class UnknownKeyError(InvalidTokenError):
     """No known key has the token's `kid`: it may have been added by another worker, so reload the keys once."""
@@ -52,7 +50,7 @@ class UnknownKeyError(InvalidTokenError):
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """One key and the one algorithm it serves. `private` is None where the key only verifies.
+    """One key and the one algorithm it serves.
 
     `kid` is the key's JWK thumbprint (RFC 7638), so the same `kid` is always the same key. The key objects are made
     once: making one from a PEM costs more than a hundred signatures.
@@ -60,7 +58,7 @@ class SigningKey:
 
     kid: str
     algorithm: str
-    private: Key | None = field(repr=False)
+    private: Key = field(repr=False)
     public: Key = field(repr=False)
 
     @classmethod
@@ -77,48 +75,30 @@ class SigningKey:
         return cls._from_private(private)
 
     @classmethod
-    def from_public_pem(cls, pem: bytes) -> Self:
-        """An ES256 key that only verifies, from its public PEM. Raises ValueError where it is none."""
-        public = load_pem_public_key(pem)
-        if not isinstance(public, ec.EllipticCurvePublicKey):
-            raise ValueError("not an elliptic curve key")  # noqa: TRY004
-        return cls._from_public(public, None)
-
-    @classmethod
     def hs256(cls, secret: SecretStr) -> Self:
         """The HS256 key of a single service, derived from its `SECRET_KEY` (RFC 7518 section 3.2)."""
         raw = derive_key(secret, "access token hs256")
         key = jwk.construct(raw, "HS256")
-        return cls(kid=_thumbprint({"k": _encode(raw), "kty": "oct"}), algorithm="HS256", private=key, public=key)
+        return cls(kid=_thumbprint({"k": to_base64url(raw), "kty": "oct"}), algorithm="HS256", private=key, public=key)
 
     @classmethod
     def _from_private(cls, private: ec.EllipticCurvePrivateKey) -> Self:
-        return cls._from_public(private.public_key(), private)
-
-    @classmethod
-    def _from_public(cls, public: ec.EllipticCurvePublicKey, private: ec.EllipticCurvePrivateKey | None) -> Self:
-        if not isinstance(public.curve, ec.SECP256R1):
+        if not isinstance(private.curve, ec.SECP256R1):
             raise ValueError("ES256 keys are on the curve P-256")  # noqa: TRY004 - the value's fault, not the caller's
-        verifier = _construct(public)
-        members = verifier.to_dict()
+        public = _construct(private.public_key())
+        members = public.to_dict()
         return cls(
             kid=_thumbprint({name: members[name] for name in ("crv", "kty", "x", "y")}),
             algorithm="ES256",
-            private=None if private is None else _construct(private),
-            public=verifier,
+            private=_construct(private),
+            public=public,
         )
 
     def private_pem(self) -> bytes:
-        """The unencrypted private part, for `encrypt_private_key` and back-ups. Raises ValueError without one."""
-        if self.private is None or self.algorithm != "ES256":
+        """The unencrypted private part, for `encrypt_private_key`. Raises ValueError for a symmetric key."""
+        if self.algorithm != "ES256":
             raise ValueError("the key has no private PEM")
         return self.private.to_pem()
-
-    def public_pem(self) -> bytes:
-        """The public part. Raises ValueError for a symmetric key."""
-        if self.algorithm != "ES256":
-            raise ValueError("the key has no public part")
-        return self.public.to_pem()
 
     def public_jwk(self) -> dict[str, str]:
         """The member of a JWK set that publishes the key (RFC 7517). Raises ValueError for a symmetric key."""
@@ -127,9 +107,7 @@ class SigningKey:
         return {**self.public.to_dict(), "kid": self.kid, "use": "sig"}
 
     def sign(self, payload: Mapping[str, Any]) -> str:
-        """The payload as an access token of this key. Raises ValueError where the key only verifies."""
-        if self.private is None:
-            raise ValueError("the key cannot sign")
+        """The payload as an access token of this key."""
         return jws.sign(payload, self.private, headers={"typ": "at+jwt", "kid": self.kid}, algorithm=self.algorithm)
 
 
@@ -163,27 +141,6 @@ class IssuedToken:
     claims: AccessClaims
 
 
-class _Payload(BaseModel):
-    """The claims as they must stand in the JSON: all of them, each of exactly its type."""
-
-    model_config = ConfigDict(strict=True)
-
-    iss: str
-    aud: str | list[str]
-    sub: UUID
-    client_id: str
-    exp: _Timestamp
-    iat: _Timestamp
-    nbf: _Timestamp
-    jti: str
-    sid: UUID
-    ver: int
-    scope: str
-    acr: str
-    amr: list[str]
-    auth_time: _Timestamp
-
-
 class AccessTokenCodec:
     """Issues and verifies access tokens; verified ones are remembered, so that a signature is checked once.
 
@@ -191,38 +148,50 @@ class AccessTokenCodec:
 
     Args:
         issuer: the `iss` of all tokens.
+        former_issuer: one that tokens of these keys may have instead, because it was theirs before.
         audience: the `aud` of all tokens.
         lifetime_seconds: the mean life; single tokens differ by up to 5 % so that they do not all expire at once.
         clock: the time to go by.
     """
 
-    def __init__(self, *, issuer: str, audience: str, lifetime_seconds: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        lifetime_seconds: int,
+        clock: Clock,
+        former_issuer: str | None = None,
+    ) -> None:
         self._issuer = issuer
+        self._issuers = frozenset({issuer, former_issuer or issuer})
         self._audience = audience
         self._lifetime_seconds = lifetime_seconds
         self._jitter_seconds = int(lifetime_seconds * _JITTER)
         self._clock = clock
         self._active: SigningKey | None = None
         self._keys: dict[str, SigningKey] = {}
-        # SHA-256 of the token -> its claims and the `kid` of its key, oldest first
-        self._verified: OrderedDict[bytes, tuple[AccessClaims, str]] = OrderedDict()
+        self._verified: OrderedDict[bytes, AccessClaims] = OrderedDict()  # by SHA-256 of the token, oldest first
 
     @property
     def longest_life_seconds(self) -> int:
         """How long after its issue a token may still be accepted: revocations must be remembered that long."""
         return self._lifetime_seconds + self._jitter_seconds + LEEWAY_SECONDS
 
-    def set_keys(self, active: SigningKey, verifying: Iterable[SigningKey]) -> None:
-        """Sign with `active`, accept signatures of it and of `verifying`. Tokens of other keys end at once.
+    def knows(self, kid: str) -> bool:
+        """Whether tokens of this key are accepted."""
+        return kid in self._keys
 
-        Raises:
-            ValueError: `active` has no private part.
-        """
-        if active.private is None:
-            raise ValueError("the active key cannot sign")
+    def public_jwks(self) -> list[dict[str, str]]:
+        """The keys that verify, as the members of a JWK set (RFC 7517); a symmetric one is never among them."""
+        keys = sorted(self._keys.values(), key=lambda key: key.kid)
+        return [key.public_jwk() for key in keys if key.algorithm == "ES256"]
+
+    def set_keys(self, active: SigningKey, verifying: Iterable[SigningKey]) -> None:
+        """Sign with `active`, accept signatures of it and of `verifying`. Tokens of other keys end at once."""
         self._active = active
         self._keys = {key.kid: key for key in (*verifying, active)}
-        for digest in [digest for digest, (_, kid) in self._verified.items() if kid not in self._keys]:
+        for digest in [digest for digest, claims in self._verified.items() if claims.kid not in self._keys]:
             del self._verified[digest]
 
     def issue(
@@ -264,8 +233,9 @@ class AccessTokenCodec:
             acr=acr,
             amr=tuple(amr),
             auth_time=int(auth_time.timestamp()),
+            kid=self._active.kid,
         )
-        return IssuedToken(token=self._active.sign(_payload_of(claims)), expires_in=expires_in, claims=claims)
+        return IssuedToken(token=self._active.sign(payload_of(claims)), expires_in=expires_in, claims=claims)
 
     def verify(self, token: str) -> AccessClaims:
         """The claims of a token that this service issued and that is valid now.
@@ -279,11 +249,11 @@ class AccessTokenCodec:
         now = self._clock.now().timestamp()
         digest = hashlib.sha256(token.encode("ascii")).digest()
         cached = self._verified.get(digest)
-        if cached is not None and cached[0].exp + LEEWAY_SECONDS > now:
-            return cached[0]
+        if cached is not None and cached.exp + LEEWAY_SECONDS > now:
+            return cached
         key = self._key_of(token)
-        claims = self._accept(_read_payload(token, key), now)
-        self._remember(digest, claims, key.kid, now)
+        claims = self._accept(_read_payload(token, key), key.kid, now)
+        self._remember(digest, claims, now)
         return claims
 
     def _key_of(self, token: str) -> SigningKey:
@@ -301,9 +271,9 @@ class AccessTokenCodec:
             raise InvalidTokenError
         return key
 
-    def _accept(self, payload: _Payload, now: float) -> AccessClaims:
+    def _accept(self, payload: AccessPayload, kid: str, now: float) -> AccessClaims:
         audiences = [payload.aud] if isinstance(payload.aud, str) else payload.aud
-        is_ours = payload.iss == self._issuer and self._audience in audiences
+        is_ours = payload.iss in self._issuers and self._audience in audiences
         is_current = max(payload.nbf, payload.iat) - LEEWAY_SECONDS <= now < payload.exp + LEEWAY_SECONDS
         # A longer life comes from another setting; revocations are not remembered that long.
         is_short = payload.exp - payload.iat <= self._lifetime_seconds + self._jitter_seconds
@@ -323,35 +293,17 @@ class AccessTokenCodec:
             acr=payload.acr,
             amr=tuple(payload.amr),
             auth_time=payload.auth_time,
+            kid=kid,
         )
 
-    def _remember(self, digest: bytes, claims: AccessClaims, kid: str, now: float) -> None:
+    def _remember(self, digest: bytes, claims: AccessClaims, now: float) -> None:
         verified = self._verified
         while verified:
-            oldest = next(iter(verified.values()))[0]
+            oldest = next(iter(verified.values()))
             if len(verified) < _MAX_CACHED_TOKENS and oldest.exp + LEEWAY_SECONDS > now:
                 break
             verified.popitem(last=False)
-        verified[digest] = (claims, kid)
-
-
-def _payload_of(claims: AccessClaims) -> dict[str, Any]:
-    return {
-        "iss": claims.iss,
-        "aud": claims.aud,
-        "sub": str(claims.sub),
-        "client_id": claims.client_id,
-        "exp": claims.exp,
-        "iat": claims.iat,
-        "nbf": claims.iat,
-        "jti": claims.jti,
-        "sid": str(claims.sid),
-        "ver": claims.ver,
-        "scope": " ".join(sorted(claims.scope)),
-        "acr": claims.acr,
-        "amr": claims.amr,
-        "auth_time": claims.auth_time,
-    }
+        verified[digest] = claims
 
 
 def _read_header(segment: str) -> Mapping[str, Any]:
@@ -364,27 +316,19 @@ def _read_header(segment: str) -> Mapping[str, Any]:
     return header
 
 
-def _read_payload(token: str, key: SigningKey) -> _Payload:
+def _read_payload(token: str, key: SigningKey) -> AccessPayload:
     _decode(token.rpartition(".")[2])
     try:
-        return _Payload.model_validate_json(jws.verify(token, key.public, algorithms=[key.algorithm]))
+        return AccessPayload.model_validate_json(jws.verify(token, key.public, algorithms=[key.algorithm]))
     except (JWSError, ValidationError):
         raise InvalidTokenError from None
 
 
 def _decode(segment: str) -> bytes:
-    """Base64url without padding; only the one canonical way to write the bytes is accepted (RFC 4648 section 3.5)."""
     try:
-        decoded = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
-    except binascii.Error:
+        return from_base64url(segment)
+    except ValueError:
         raise InvalidTokenError from None
-    if _encode(decoded) != segment:
-        raise InvalidTokenError
-    return decoded
-
-
-def _encode(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _construct(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> Key:
@@ -392,4 +336,4 @@ def _construct(key: ec.EllipticCurvePrivateKey | ec.EllipticCurvePublicKey) -> K
 
 
 def _thumbprint(members: Mapping[str, str]) -> str:
-    return _encode(hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).digest())
+    return to_base64url(hashlib.sha256(orjson.dumps(members, option=orjson.OPT_SORT_KEYS)).digest())

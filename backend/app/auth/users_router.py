@@ -9,14 +9,16 @@ from app.auth.dependencies import (
     AuthServiceDep,
     ClientDep,
     FreshProfileWriter,
+    InteractiveProfileWriter,
     ProfileReader,
     ProfileWriter,
 )
 from app.auth.errors import (
+    BreachCheckError,
     HashQueueFullError,
     LoginThrottledError,
     SessionNotFoundError,
-    StaleLoginError,
+    SessionRequiredError,
     UsernameTakenError,
     WeakPasswordError,
     WrongPasswordError,
@@ -39,7 +41,12 @@ async def get_me(principal: ProfileReader, accounts: AccountServiceDep, response
     return user
 
 
-@router.patch("", response_model=UserRead, summary="Change your profile", responses=error_responses(UsernameTakenError))
+@router.patch(
+    "",
+    response_model=UserRead,
+    summary="Change your profile",
+    responses=error_responses(UsernameTakenError, SessionRequiredError),
+)
 async def update_me(
     body: ProfileUpdate,
     principal: ProfileWriter,
@@ -48,7 +55,7 @@ async def update_me(
     response: Response,
     expected_version: IfMatch,
 ) -> User:
-    """Change the members that are given; null removes one."""
+    """Change the members that are given; null removes one. A `username` is changed by people only, not by tokens."""
     changes = body.model_dump(exclude_unset=True)
     user = await accounts.update(principal, changes, expected_version=expected_version, client=client)
     response.headers["ETag"] = etag(user.row_version)
@@ -60,7 +67,11 @@ async def update_me(
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Change your password",
     responses=error_responses(
-        StaleLoginError, WrongPasswordError, WeakPasswordError, LoginThrottledError, HashQueueFullError
+        WrongPasswordError,
+        WeakPasswordError,
+        BreachCheckError,
+        LoginThrottledError,
+        HashQueueFullError,
     ),
 )
 async def change_password(
@@ -86,7 +97,7 @@ async def list_my_sessions(
     responses=error_responses(SessionNotFoundError),
 )
 async def end_my_session(
-    session_id: UUID, principal: ProfileWriter, accounts: AccountServiceDep, client: ClientDep
+    session_id: UUID, principal: InteractiveProfileWriter, accounts: AccountServiceDep, client: ClientDep
 ) -> None:
     """End a session; its tokens are refused from the next request on."""
     await accounts.end_session(principal, session_id, client)

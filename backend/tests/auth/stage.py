@@ -3,22 +3,19 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from contextvars import ContextVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import httpx
 from fastapi import FastAPI
-from sqlalchemy import event, make_url
+from sqlalchemy import make_url
 
-from app.db.engine import Database
 from app.main import Services, create_app
 from tests.conftest import started
 from tests.support import PASSWORD, Account, ManualClock, make_settings
 
-_statements: ContextVar[list[str] | None] = ContextVar("statements", default=None)
 _SQLITE_READERS = 4
 
 
@@ -28,47 +25,6 @@ class SteerableClock(ManualClock):
     def monotonic(self) -> float:
         """The real monotonic time plus whatever a test added."""
         return time.monotonic() + self.offset.total_seconds()
-
-
-@contextmanager
-def recorded_sql(database: Database) -> Iterator[list[str]]:
-    """Every statement that the block's own requests execute, through SQLAlchemy or straight through asyncpg.
-
-    What tasks in the background execute meanwhile is not the block's, and left out.
-    """
-    engines = {id(engine.pool): engine.sync_engine for engine in (database.reader, database.writer)}.values()
-    found: list[str] = []
-    token = _statements.set(found)
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", _note_execution)
-        event.listen(engine, "checkout", _watch_driver)
-    try:
-        yield found
-    finally:
-        _statements.reset(token)
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", _note_execution)
-            event.remove(engine, "checkout", _watch_driver)
-
-
-def _note(statement: str) -> None:
-    found = _statements.get()
-    if found is not None and statement != ";":  # the pool's ping of a connection that has rested
-        found.append(statement)
-
-
-def _note_execution(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-    _note(statement)
-
-
-def _note_query(record: Any) -> None:
-    _note(record.query)
-
-
-def _watch_driver(connection: Any, _record: Any, _proxy: Any) -> None:
-    # asyncpg tells of what is not a prepared statement of SQLAlchemy's: `fetch`, BEGIN and COMMIT.
-    if hasattr(connection.driver_connection, "add_query_logger"):
-        connection.driver_connection.add_query_logger(_note_query)
 
 
 @asynccontextmanager

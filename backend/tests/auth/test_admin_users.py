@@ -15,7 +15,8 @@ from app.auth.models import AuditEvent, User
 from app.auth.repository import UserRepository, normalize_name
 from app.auth.types import AuditAction, Role
 from app.main import Services
-from tests.auth.stage import code_of, recorded_sql
+from tests.auth.stage import code_of
+from tests.statements import recorded_sql
 from tests.support import API, Account, register
 
 MakeAdmin = Callable[..., Awaitable[Account]]
@@ -307,8 +308,9 @@ async def test_what_an_administrator_does_is_on_record(services: Services, admin
         (AuditAction.SESSION_ENDED, "step-1"),
         (AuditAction.USER_ENABLED, "step-3"),
         (AuditAction.SESSION_ENDED, "step-5"),
+        (AuditAction.USER_SESSIONS_ENDED, "step-5"),
     ]
-    assert events[0].detail == {"members": ["full_name", "role"], "role": "reviewer"}
+    assert events[0].detail == {"members": ["full_name", "role"], "role": "reviewer", "old_role": "user"}
     assert events[1].address == "127.0.0.1"
     assert events[1].user_agent == "curl/8"
     login = await account.client.post(f"{API}/auth/login", json={"email": account.email, "password": account.password})

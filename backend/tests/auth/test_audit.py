@@ -130,7 +130,7 @@ async def test_the_log_tells_only_of_what_is_committed(services: Services, accou
     user_id = UUID(account.id)
     with capture_logs() as lines:
         async with services.database.session() as session:
-            trail = AuditTrail(session, services.clock)
+            trail = AuditTrail(session, services.auth)
             await trail.record(AuditAction.PROFILE_UPDATED, Client(), user_id=user_id)
             await session.rollback()
             await trail.record(AuditAction.LOGOUT, Client(), user_id=user_id, outcome=FAILURE)

@@ -52,6 +52,7 @@ async def users_of(services: Services) -> list[User]:
         ),
         ("Admin@Example.com", PASSWORD, ExampleCredentialsError),
         ("admin@papa.com", PASSWORD, ExampleCredentialsError),
+        (EMAIL, "Admin@Papa.com", ExampleCredentialsError),
         ("no address", PASSWORD, InvalidInputError),
     ],
 )

@@ -67,8 +67,8 @@ def test_the_type_is_compared_without_case(codec: AccessTokenCodec, typ: str) ->
 
 # --- T1: headers
 
-PUBLIC_PEM = KEY.public_pem()
 PRIVATE = private_part(KEY)
+PUBLIC_PEM = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 PUBLIC_DER = PRIVATE.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 UNSIGNED: Signer = lambda _message: b""  # noqa: E731
 

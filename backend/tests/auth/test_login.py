@@ -14,6 +14,8 @@ from fastapi import FastAPI
 from sqlalchemy import event
 
 from app.auth.models import User
+from app.auth.passwords import PasswordCheck
+from app.auth.permissions import all_permissions
 from app.auth.repository import UserRepository
 from app.main import Services
 from tests.auth.scenarios import (
@@ -27,7 +29,7 @@ from tests.auth.scenarios import (
     refresh,
 )
 from tests.conftest import AppFactory, client_of
-from tests.support import API, PASSWORD, Account, ManualClock, register
+from tests.support import API, OWN, PASSWORD, Account, ManualClock, register
 
 
 async def set_columns(services: Services, user_id: str, **values: Any) -> None:
@@ -57,7 +59,7 @@ async def test_gives_tokens_and_records_the_login(app: FastAPI, account: Account
     assert answer.headers["pragma"] == "no-cache"
     body = answer.json()
     assert set(body) == {"access_token", "refresh_token", "token_type", "expires_in", "scope"}
-    assert (body["token_type"], body["scope"]) == ("bearer", "profile:read profile:write")
+    assert (body["token_type"], body["scope"]) == ("bearer", " ".join(sorted(OWN)))
     claims = claims_of(services, body["access_token"])
     assert (str(claims.sub), claims.client_id, claims.amr, claims.acr) == (account.id, "merit", ("pwd",), "aal1")
     last = (await events_of(app, account.id))[-1]
@@ -96,7 +98,7 @@ async def test_the_scope_narrows_and_never_widens(account: Account, admin: Accou
         assert set(answer.json()["scope"].split()) == claims_of(services, answer.json()["access_token"]).scope
         return str(answer.json()["scope"])
 
-    own = "profile:read profile:write"
+    own = " ".join(sorted(OWN))
     assert await granted(account, None) == own
     assert await granted(account, "") == own
     assert await granted(account, "profile:read") == "profile:read"
@@ -104,7 +106,7 @@ async def test_the_scope_narrows_and_never_widens(account: Account, admin: Accou
     assert await granted(account, "users:write") == "invalid_scope"
     assert await granted(account, "everything") == "invalid_scope"
     assert await granted(account, "profile:read PROFILE:WRITE") == "invalid_scope"
-    assert await granted(admin, None) == f"{own} users:read users:write"
+    assert await granted(admin, None) == " ".join(sorted(all_permissions()))
     assert await granted(admin, "users:read") == "users:read"
 
 
@@ -120,14 +122,15 @@ async def test_a_scope_tells_neither_accounts_nor_passwords(app: FastAPI, accoun
 
 
 async def test_each_login_is_a_session_of_its_own(account: Account, services: Services) -> None:
-    """Session fixation: a caller cannot bring the session, the old one lives on, and no cookie is set."""
+    """Session fixation: a caller cannot bring the session, the old one lives on, and no cookie holds it."""
     planted = {"sid": "0199c2a4-7d1e-7c3a-9f52-6b1d2e8f4a01", "session_id": "0199c2a4-7d1e-7c3a-9f52-6b1d2e8f4a01"}
     answer = await account.client.post(
         f"{API}/auth/login",
         json={"email": account.email, "password": PASSWORD},
         headers={**account.headers, "Cookie": "; ".join(f"{k}={v}" for k, v in planted.items())},
     )
-    assert "set-cookie" not in answer.headers
+    assert [line.partition("=")[0] for line in answer.headers.get_list("set-cookie")] == ["__Host-merit_device"]
+    assert str(claims_of(services, answer.json()["access_token"]).sid) not in answer.headers["set-cookie"]
     old, new = claims_of(services, account.access_token), claims_of(services, answer.json()["access_token"])
     assert old.sid != new.sid
     assert str(new.sid) not in planted.values()
@@ -289,7 +292,9 @@ async def test_hashing_neither_stalls_other_requests_nor_queues_without_end(make
             return []
 
         answers = [answer for group in await in_parallel([*logins, watch()]) for answer in group]
-        assert sorted(answer.status_code for answer in answers) == [401] * 3 + [503] * 5
+        statuses = [answer.status_code for answer in answers]
+        assert set(statuses) == {401, 503}
+        assert 3 <= statuses.count(401) < 8  # more than fit where one was done before the last of them came
         for answer in answers:
             if answer.status_code == 503:
                 assert answer.json()["code"] == "hash_queue_full"
@@ -328,3 +333,22 @@ async def test_a_login_that_races_with_a_disabling_opens_nothing(account: Accoun
             answer = await refresh(client, login.json()["refresh_token"])
             assert (answer.status_code, answer.json()["code"]) == (400, "invalid_grant")
         assert (await admin.request("POST", f"/admin/users/{account.id}/enable")).is_success
+
+
+async def test_a_login_that_races_with_a_change_of_rights_works_at_once(
+    account: Account, admin: Account, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S5: rights change while the password is checked; the token is not one of those that the change has killed."""
+    verify, roles = services.auth.hasher.verify, iter(["reviewer"])
+
+    async def verify_meanwhile(password: str, hashed: str | None) -> PasswordCheck:
+        check = await verify(password, hashed)
+        for role in roles:
+            body = {"role": role, "custom_roles": []}
+            assert (await admin.request("PUT", f"/admin/users/{account.id}/roles", json=body)).is_success
+        return check
+
+    monkeypatch.setattr(services.auth.hasher, "verify", verify_meanwhile)
+    login = await log_in(account.client, account.email, PASSWORD)
+    assert login.status_code == 200
+    assert await is_alive(account.client, login.json()["access_token"])

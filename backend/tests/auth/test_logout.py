@@ -68,6 +68,20 @@ async def test_a_refresh_token_stands_in_for_an_expired_access_token(account: Ac
     assert (await refresh(other.client, other.refresh_token)).is_success
 
 
+@pytest.mark.parametrize("scope", ["others", "all"])
+async def test_a_refresh_token_permits_no_more_than_its_session(account: Account, scope: str) -> None:
+    """A session narrowed at its login ends itself, and no other, by whichever of its tokens."""
+    narrow = Account(account.client, account.id, account.email, account.password, account.username)
+    await narrow.login(scope="profile:read")
+    by_access = await log_out(narrow, scope=scope)
+    by_refresh = await account.client.post(URL, json={"scope": scope, "refresh_token": narrow.refresh_token})
+    for answer in (by_access, by_refresh):
+        assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
+    assert await is_alive(account.client, account.access_token)
+    assert (await account.client.post(URL, json={"refresh_token": narrow.refresh_token})).status_code == 204
+    assert not await works(narrow)
+
+
 async def test_a_used_up_refresh_token_does_not_keep_the_session_alive(account: Account) -> None:
     """Whoever proves a session by the access token ends it, whatever else the body holds."""
     for stale in ("rt1.garbage", (await session_of(account)).refresh_token[:-1] + "!"):

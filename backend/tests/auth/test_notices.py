@@ -1,11 +1,12 @@
 """Notices between hosts: what a listener does when things go wrong."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from app.auth import notices
-from app.auth.notices import HostNotices
+from app.auth.notices import HostNotices, _Receipt
 from app.core.settings import Settings
 from app.db.engine import asyncpg_connect
 from app.main import Services
@@ -30,6 +31,12 @@ async def test_a_listener_that_cannot_subscribe_leaves_no_connection(
         await deaf.listen()
     assert deaf.count == 0
     assert opened[0].is_closed()
+
+
+async def test_who_does_not_listen_waits_for_no_answers(services: Services, settings: Settings) -> None:
+    """A line that broke a moment ago: the poll finds what was posted."""
+    async with asyncio.timeout(1):
+        await HostNotices(services.database, settings)._await_answers(_Receipt(listeners=1))
 
 
 async def test_an_answer_that_nobody_awaits_is_ignored(services: Services, settings: Settings) -> None:

@@ -67,8 +67,11 @@ def test_256_characters_are_accepted_and_257_refused() -> None:
 def test_ten_megabytes_are_refused_without_being_read() -> None:
     enormous = "aé" * 5_000_000
     start = time.perf_counter()
+    enormous.casefold()
+    reading = time.perf_counter() - start
+    start = time.perf_counter()
     assert rules(refusal(enormous, email=EMAIL)) == [PasswordRule.TOO_LONG]
-    assert time.perf_counter() - start < 0.005
+    assert time.perf_counter() - start < reading
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,11 @@ PREFIX, SID, GENERATION, SECRET, TAG = TEXT.split(".")
         pytest.param(f" {TEXT}", id="leading space"),
         pytest.param(f"{TEXT}\n", id="trailing newline"),
         pytest.param(f"{PREFIX}.{SID}.{'9' * 5000}.{SECRET}.{TAG}", id="enormous generation"),
+        pytest.param(
+            "rt1.0199c2a4-\N{HORIZONTAL ELLIPSIS}.1.\N{HORIZONTAL ELLIPSIS}", id="the example in the documentation"
+        ),
+        pytest.param(f"{PREFIX}.{SID}.1.\N{HORIZONTAL ELLIPSIS}.{TAG}", id="secret beyond ASCII"),
+        pytest.param(f"{PREFIX}.{SID}.1.{SECRET}.\N{HORIZONTAL ELLIPSIS}", id="tag beyond ASCII"),
         pytest.param("\ud800" * 20, id="lone surrogates"),
         pytest.param("x" * 3_000_000, id="3 MB"),
         pytest.param("", id="empty"),

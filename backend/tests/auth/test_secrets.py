@@ -4,13 +4,16 @@ import base64
 import binascii
 import io
 import logging
+import re
 
 import structlog
 from fastapi import FastAPI
 
+from tests.auth.mail_flows.flows import token_of
 from tests.auth.scenarios import as_bytes, log_in, log_in_by_form, refresh, session_of, spellings, stored_rows
 from tests.conftest import AppFactory, client_of
-from tests.support import API, SECRET_KEY, Account, register
+from tests.mailbox import Mailbox, text_of
+from tests.support import API, SECRET_KEY, Account, prove_address, register
 
 OLD, WRONG, NEW = "Uncommon-Old-phrase-1", "Uncommon-Wrong-phrase-2", "Uncommon-New-phrase-3"
 
@@ -72,6 +75,38 @@ async def test_a_dump_of_the_database_holds_nothing_to_present(app: FastAPI) -> 
             assert not any(spelling in dump for spelling in spellings(raw)), secret
 
 
+async def test_mails_leave_nothing_to_present_in_the_database(app: FastAPI, mailbox: Mailbox) -> None:
+    """F7: no link's token and no code, before and after the mails are sent and used; nor in the jobs that send them."""
+    async with client_of(app) as client:
+        account = await register(client, password=OLD)
+        await mailbox.all()
+        await prove_address(app.state.merit, account)
+        await client.post(f"{API}/auth/password/forgot", json={"email": account.email})
+        await account.request("POST", "/users/me/email", json={"email": "new@example.com"})
+        body = {"current_password": OLD, "new_password": NEW}
+        assert (await account.request("POST", "/users/me/password", json=body)).status_code == 204
+        await client.post(f"{API}/auth/password/forgot", json={"email": account.email})
+        waiting = await stored_rows(app)
+        sent = [text_of(mail) for mail in await mailbox.all()]
+        token = token_of(next(link for mail in sent for link in re.findall(r"http\S+reset\S+", mail)))
+        await client.post(f"{API}/auth/password/reset", json={"token": token, "new_password": OLD})
+        await client.post(f"{API}/auth/verify-email", json={"email": account.email, "code": "000000"})
+    tokens = [token for mail in sent for token in re.findall(r"mot_\w+", mail)]
+    codes = [code for mail in sent for code in re.findall(r"^\s*(\d{6})\s*$", mail, re.MULTILINE)]
+    assert len(set(tokens)) >= 3
+    assert len(codes) >= 2
+    for rows in (waiting, await stored_rows(app)):
+        dump = as_bytes(rows)
+        assert b"reset_password" in dump  # it is the right haystack
+        for token in tokens:
+            parts = token.split("_")
+            for raw in (token, parts[2], parts[2][:-6]):
+                assert not any(spelling in dump for spelling in spellings(raw.encode()))
+        mails = as_bytes({name: rows[name] for name in ("jobs", "one_time_tokens")})
+        for code in codes:  # by chance six digits may stand in a time or an id
+            assert not re.search(rb"(?<![0-9a-f.])%b(?![0-9a-f])" % code.encode(), mails)
+
+
 async def test_the_logs_hold_nothing_to_present(make_app: AppFactory) -> None:
     """R6, T1: neither passwords nor tokens in any line, on any way through the service, at level DEBUG."""
     root, config, output = logging.getLogger(), structlog.get_config(), io.BytesIO()
@@ -81,6 +116,8 @@ async def test_the_logs_hold_nothing_to_present(make_app: AppFactory) -> None:
             structlog.configure(logger_factory=structlog.BytesLoggerFactory(output))
             root.handlers = [logging.StreamHandler(io.TextIOWrapper(output, write_through=True))]
             secrets = await live_through_everything(await register(client, password=OLD))
+            mailed = "".join(text_of(mail) for mail in await Mailbox(app.state.merit).all())
+            secrets += re.findall(r"mot_\w+", mailed)
             lines = output.getvalue()
     finally:
         root.handlers = handlers

@@ -99,8 +99,12 @@ async def test_pages_through_many_sessions(account: Account) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor"), cursor
 
 
-async def test_ended_and_expired_sessions_are_not_listed(account: Account, clock: ManualClock) -> None:
+async def test_ended_and_expired_sessions_are_not_there(
+    account: Account, services: Services, clock: ManualClock
+) -> None:
+    """Neither listed nor ended."""
     ended = await session_of(account)
+    expired = claims_of(services, account.access_token).sid
     assert (await ended.request("POST", "/auth/logout")).status_code == 204
     clock.advance(days=29)
     assert (await account.login()).is_success
@@ -108,6 +112,7 @@ async def test_ended_and_expired_sessions_are_not_listed(account: Account, clock
     clock.advance(days=2)
     assert (await account.login()).is_success
     assert len(await list_sessions(account)) == 2
+    assert (await account.request("DELETE", f"/users/me/sessions/{expired}")).status_code == 404
 
 
 async def test_ends_one_session_at_once(app: FastAPI, account: Account, services: Services) -> None:

@@ -1,67 +1,26 @@
 """Signing keys in the database: made once, shared by all workers, useless without the secret."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import update
 
-from app.auth.components import AuthComponents
 from app.auth.errors import InvalidTokenError
 from app.auth.models import SigningKeyRecord
 from app.auth.tokens import AccessTokenCodec, SigningKey, UnknownKeyError, encrypt_private_key
 from app.auth.types import KeyState
 from app.core.errors import ConfigurationError
 from app.core.settings import JwtAlgorithm, Settings
-from app.db import migrations
 from app.main import Services
-from tests.auth.stage import SteerableClock, at, code_of, recorded_sql, running
+from tests.auth.keys.workers import issue, issued_by, keys_of, worker
+from tests.auth.stage import SteerableClock, at, code_of, running
+from tests.statements import recorded_sql
 from tests.support import Account, make_settings
-from tools.databases import fresh_database
 
 OTHER_SECRET = "Qm4x-Vb7nKp2Ls9Wd6Zt3Hf8Jc5Ry1Ga0EoUiXaSdFgH"  # not a secret: signs nothing
-
-
-@pytest.fixture(scope="module")
-def bare_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database of this module's own: its keys come and go."""
-    with fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url:
-        migrations.upgrade(make_settings(url, tmp_path_factory.mktemp("migrations")))
-        yield url
-
-
-@pytest.fixture
-async def keyless(bare_url: str, tmp_path: Path) -> Settings:
-    """Settings of a worker whose database holds no key yet."""
-    settings = make_settings(bare_url, tmp_path)
-    async with worker(settings) as services, services.database.session() as session:
-        await session.execute(delete(SigningKeyRecord))
-        await session.commit()
-    return settings
-
-
-@asynccontextmanager
-async def worker(settings: Settings, *, is_started: bool = False) -> AsyncIterator[Services]:
-    """The parts of a worker process."""
-    services = Services.create(settings, SteerableClock())
-    try:
-        if is_started:
-            await services.start()
-        yield services
-    finally:
-        await services.close()
-
-
-async def keys_of(services: Services) -> list[SigningKeyRecord]:
-    """What the table holds."""
-    async with services.database.session() as session:
-        return list(await session.scalars(select(SigningKeyRecord)))
 
 
 async def rotate(services: Services) -> SigningKey:
@@ -81,17 +40,6 @@ async def rotate(services: Services) -> SigningKey:
         )
         await session.commit()
     return key
-
-
-def issue(auth: AuthComponents) -> str:
-    """A token of nobody in particular."""
-    return issued_by(auth.access_tokens, auth)
-
-
-def issued_by(codec: AccessTokenCodec, auth: AuthComponents) -> str:
-    """A token that a codec signs."""
-    members: dict[str, Any] = {"client_id": "web", "auth_version": 1, "scope": [], "amr": ["pwd"], "acr": "aal1"}
-    return codec.issue(user_id=uuid4(), session_id=uuid4(), auth_time=auth.clock.now(), **members).token
 
 
 async def test_workers_that_start_at_once_make_one_key(keyless: Settings) -> None:

@@ -1,0 +1,1 @@
+"""Devices that an account knows, and the cookies that browsers keep."""

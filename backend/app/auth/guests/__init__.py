@@ -1,0 +1,1 @@
+"""People without an account, and how what they made becomes theirs."""

@@ -1,0 +1,1 @@
+"""One-time tokens: the links and codes in mails."""

@@ -1,0 +1,1 @@
+"""Getting back into an account: forgotten passwords, and "this wasn't me"."""

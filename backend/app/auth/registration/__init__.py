@@ -1,0 +1,1 @@
+"""Making an account: at once, after its address is confirmed, or by invitation."""

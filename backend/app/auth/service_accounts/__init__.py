@@ -1,0 +1,1 @@
+"""Service accounts: machines that get access tokens by the client credentials grant."""

@@ -1,0 +1,1 @@
+"""What this service publishes under `/.well-known/`."""
