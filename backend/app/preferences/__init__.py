@@ -1,0 +1,1 @@
+"""What people prefer: typed settings in layers, with their history."""
