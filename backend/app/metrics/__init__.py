@@ -1,0 +1,1 @@
+"""What operations cost and how they end: recorded in every process, kept as mergeable sketches, shown to operators."""
