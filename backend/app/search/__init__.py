@@ -1,0 +1,1 @@
+"""Full-text search over what people have written, the same on every database."""
