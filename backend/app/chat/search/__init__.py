@@ -1,0 +1,1 @@
+"""Searching one's own messages."""

@@ -1,0 +1,1 @@
+"""Links that show a conversation to whoever has them."""

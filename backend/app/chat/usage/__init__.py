@@ -1,0 +1,1 @@
+"""What replies cost, and who may spend how much."""

@@ -1,0 +1,1 @@
+"""`/usage`, `/quota` and what administrators set."""
