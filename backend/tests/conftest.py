@@ -13,24 +13,55 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import delete, exists, insert, literal, select, text
 
+from app.auth.audit.models import AuditHead
 from app.auth.models import SigningKeyRecord, User
 from app.auth.repository import UserRepository
-from app.auth.types import Role
+from app.auth.types import KeyState, Role
 from app.core.settings import Settings
 from app.db import migrations
 from app.main import Services, create_app
 from app.models import Base
-from tests.support import Account, ManualClock, make_settings, register
+from tests.mailbox import Mailbox
+from tests.support import Account, ManualClock, make_settings, prove_address, register
 from tools.databases import fresh_database
 
 AppFactory = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
+_EMPTIED = [table for table in reversed(Base.metadata.sorted_tables) if table.name != SigningKeyRecord.__tablename__]
+_WHICH_ARE_FILLED = select(*(exists(select(literal(1)).select_from(table)) for table in _EMPTIED))
+"""Most tests write to few tables: asking for all of them at once costs less than emptying each."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--on-server`."""
+    parser.addoption(
+        "--on-server",
+        action="store_true",
+        help="leave out the tests that do not use the server of TEST_DATABASE_URL: they have run on SQLite",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Heed `--on-server`."""
+    if not config.getoption("--on-server"):
+        return
+    uses = {item: "server_url" in getattr(item, "fixturenames", ()) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not uses[item]])
+    items[:] = [item for item in items if uses[item]]
+
 
 @pytest.fixture(scope="session")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> str | None:
+    """The database server that the tests run on, beside whose named database they make their own; None for SQLite."""
+    return os.environ.get("TEST_DATABASE_URL") or None
+
+
+@pytest.fixture(scope="session")
+def database_url(server_url: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database of this worker, built by the migrations and dropped at the end."""
-    with fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url:
+    with fresh_database(server_url, is_durable=False) as url:
         migrations.upgrade(make_settings(url, tmp_path_factory.mktemp("migrations")))
         yield url
 
@@ -63,15 +94,21 @@ async def app(settings: Settings, session_clock: ManualClock) -> AsyncIterator[F
 
 @pytest.fixture(autouse=True)
 async def _clean_database(request: pytest.FixtureRequest) -> AsyncIterator[None]:
-    """Leave no rows to the next test, but the signing keys, which a running application holds."""
+    """Leave no rows to the next test, but the first head and the active signing key, which an application holds."""
     yield
     if "app" not in request.fixturenames:
         return
     services: Services = request.getfixturevalue("app").state.merit
     async with services.database.writer.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            if table.name != SigningKeyRecord.__tablename__:
+        filled = (await connection.execute(_WHICH_ARE_FILLED)).one()
+        for table, is_filled in zip(_EMPTIED, filled, strict=True):
+            if is_filled:
                 await connection.execute(table.delete())
+        await connection.execute(insert(AuditHead).values(id=1, **services.auth.audit_chain.first_head()))
+        await connection.execute(delete(SigningKeyRecord).where(SigningKeyRecord.state != KeyState.ACTIVE))
+        if services.database.url.backend == "sqlite":  # what ANALYZE has found is no longer so, for any connection
+            for name in ("sqlite_stat1", "sqlite_stat4"):
+                await connection.execute(text(f"DROP TABLE IF EXISTS {name}"))
 
 
 @pytest.fixture
@@ -79,6 +116,15 @@ def services(app: FastAPI) -> Services:
     """The parts of `app`."""
     services: Services = app.state.merit
     return services
+
+
+@pytest.fixture
+def mailbox(services: Services) -> Iterator[Mailbox]:
+    """The mails that `app` has sent."""
+    mailbox = Mailbox(services)
+    mailbox.clear()
+    yield mailbox
+    mailbox.clear()
 
 
 @pytest.fixture
@@ -92,6 +138,13 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def account(client: httpx.AsyncClient) -> Account:
     """An ordinary account, logged in."""
     return await register(client, username="ada", full_name="Ada Lovelace")
+
+
+@pytest.fixture
+async def proven(account: Account, services: Services) -> Account:
+    """`account`, whose address is proven, as if its first mail had been answered."""
+    await prove_address(services, account)
+    return account
 
 
 @pytest.fixture

@@ -9,13 +9,19 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
+from app.auth.models import User
+from app.auth.repository import UserRepository
 from app.core.clock import Clock
 from app.core.ids import new_id
 from app.core.settings import Environment, Settings
+from app.core.text import normalize_email
+from app.main import Services
 
 SECRET_KEY = "Tn6bQz1YwK8sVf3Lr0Xc5Hj9Md2Gp7Ua-4EeRtUiOpAs"  # not a secret: signs only what tests make
 PASSWORD = "a long passphrase 42"  # not a secret: of accounts that live for one test
 API = "/api/v1"
+OWN = {"chat:read", "chat:write", "preferences:read", "preferences:write", "profile:read", "profile:write"}
+"""What every account may do, whatever its role."""
 
 
 class ManualClock(Clock):
@@ -53,6 +59,9 @@ def make_settings(database_url: str, data_dir: Path, **overrides: Any) -> Settin
         "hash_queue_size": 200,
         "request_timeout_seconds": 20,
         "db_pool_timeout": 20,
+        "job_workers": 0,
+        "reply_sweep_seconds": 0,
+        "metrics_flush_seconds": 0,
         **overrides,
     }
     return Settings(_env_file=None, **values)
@@ -101,6 +110,15 @@ async def register(client: httpx.AsyncClient, *, email: str | None = None, **mem
     account = Account(client, answer.json()["id"], body["email"], body["password"], body.get("username"))
     assert (await account.login()).status_code == httpx.codes.OK
     return account
+
+
+async def prove_address(services: Services, account: Account) -> None:
+    """Prove an account's address without its mail."""
+    async with services.database.session() as session:
+        users = UserRepository(session, services.clock)
+        values = {User.email_verified_at: services.clock.now()}
+        assert await users.update_where(User.email_normalized == normalize_email(account.email), values=values)
+        await session.commit()
 
 
 def skip_or_fail(reason: str, *requirements: str) -> NoReturn:

@@ -31,7 +31,6 @@ PAGES = ("/docs", "/redoc", "/openapi.json")
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/", 404, "not_found"),
         ("GET", f"{API}/users/me/", 404, "not_found"),
-        ("GET", "/metrics", 404, "not_found"),
         ("DELETE", f"{API}/users/me", 405, "method_not_allowed"),
         ("PUT", f"{API}/auth/login", 405, "method_not_allowed"),
         ("TRACE", f"{API}/users/me", 405, "method_not_allowed"),
@@ -86,15 +85,32 @@ async def test_other_sites_may_call_only_when_they_are_named(make_app: AppFactor
             assert preflight.is_success is is_allowed
             allowed = origin if is_allowed else None
             assert answer.headers.get("Access-Control-Allow-Origin") == allowed
-            assert "Access-Control-Allow-Credentials" not in answer.headers
+            # Cookies of `use_cookie`; the header means nothing to a browser without the one above.
+            assert not is_allowed or answer.headers["Access-Control-Allow-Credentials"] == "true"
             exposed = {name.strip() for name in answer.headers.get("Access-Control-Expose-Headers", "").split(",")}
             assert exposed >= (EXPOSED if is_allowed else set())
             assert answer.status_code == 401
 
 
-async def test_a_database_that_is_not_migrated_stops_the_start(tmp_path: Path) -> None:
+async def test_a_refused_preflight_is_a_problem_and_refusals_can_be_read(make_app: AppFactory) -> None:
+    """Whoever answers: with an id, the headers of every answer, and for the named origin readable."""
+    async with make_app(cors_origins="https://merit.example.net") as application, client_of(application) as client:
+        headers = {"Origin": "https://evil.example.org", "Access-Control-Request-Method": "GET"}
+        refused = await client.options(f"{API}/users/me", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (400, "preflight_refused")
+        assert refused.json()["request_id"] == refused.headers["X-Request-ID"]
+        assert refused.headers["X-Content-Type-Options"] == "nosniff"
+        assert refused.headers["Vary"].startswith("Origin")
+        too_large = await client.post(
+            f"{API}/auth/login", content=b"x" * 100_000, headers={"Origin": "https://merit.example.net"}
+        )
+        assert too_large.status_code == 413
+        assert too_large.headers["Access-Control-Allow-Origin"] == "https://merit.example.net"
+
+
+async def test_a_database_that_is_not_migrated_stops_the_start(server_url: str | None, tmp_path: Path) -> None:
     """Start-up: missing migrations are refused by the setting's name, and told how to be made good."""
-    with fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url:
+    with fresh_database(server_url) as url:
         application = create_app(make_settings(url, tmp_path))
         with pytest.raises(ConfigurationError, match="db upgrade") as refusal:
             await application.router.lifespan_context(application).__aenter__()

@@ -10,12 +10,21 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from app.api.cross_origin import cross_origin
 from app.api.deadlines import NEVER, Deadline, DeadlineWatch
-from app.api.problem import BodyTooLargeError, RequestTimeoutError, error_of, render_error
+from app.api.problem import (
+    BodyTooLargeError,
+    RequestTimeoutError,
+    UnsupportedMediaTypeError,
+    error_of,
+    render_error,
+    require_utf8_form,
+)
 from app.core.addresses import parse_address
 from app.core.errors import AppError, ServiceUnavailableError
 from app.core.ids import new_request_id
 from app.core.logging import get_logger, request_id_var
+from app.core.observations import Observation, Observations
 from app.core.settings import Settings
 from app.core.text import clean_header
 
@@ -23,8 +32,15 @@ Headers = list[tuple[bytes, bytes]]
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MAX_LOGGED_PATH = 200
+_SECRETS = re.compile(r"[a-z]+_[0-9A-Za-z]{22}_[0-9A-Za-z]{20,}")  # `app.auth.secret_texts`, also cut off
+_IMPORTS = "/api/v1/imports"
+_FORM_BYTES = 16_384  # what surrounds the file of a form
+_UPLOAD_PATIENCE = 12  # times as long as other bodies may take
 _SERVER_ERROR = 500
 _LONGEST_LENGTH = 20  # digits of 2**64
+_UNMATCHED = "http.unmatched"
+_STATUS_CLASSES = {number: {"status": f"{number}xx"} for number in range(1, 6)}
+_NO_STATUS = {"status": "none"}
 _SECURITY_HEADERS: Headers = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -52,14 +68,23 @@ class _Exchange:
     """
 
     __slots__ = (
-        "_declared_bytes", "_default_headers", "_is_body_complete", "_receive", "_received_bytes", "_request_id",
-        "_send", "_settings", "answered_bytes", "deadline", "is_reading_body", "started_at", "status",
+        "_content_types", "_declared_bytes", "_default_headers", "_is_body_complete", "_receive", "_received_bytes",
+        "_request_id", "_send", "_settings", "_upload_bytes", "answered_bytes", "deadline", "is_reading_body",
+        "started_at", "status",
     )  # fmt: skip
 
     def __init__(
-        self, settings: Settings, receive: Receive, send: Send, *, default_headers: Headers, request_id: bytes
+        self,
+        settings: Settings,
+        receive: Receive,
+        send: Send,
+        *,
+        default_headers: Headers,
+        request_id: bytes,
+        upload_bytes: int | None = None,
     ) -> None:
         self._settings = settings
+        self._upload_bytes = upload_bytes
         self._receive = receive
         self._send = send
         self._default_headers = default_headers
@@ -70,9 +95,10 @@ class _Exchange:
         self.answered_bytes = 0
         self.is_reading_body = False
 
-    def expect_body(self, declared_bytes: int) -> Receive:
+    def expect_body(self, declared_bytes: int, content_types: list[bytes]) -> Receive:
         """The `receive` of a request that announced a body; `declared_bytes` is 0 where its length is not known."""
         self._declared_bytes = declared_bytes
+        self._content_types = content_types
         self._received_bytes = 0
         self._is_body_complete = False
         return self._receive_body
@@ -82,8 +108,10 @@ class _Exchange:
             return await self._receive()
         if not self.is_reading_body:
             self.is_reading_body = True
-            self._move_deadline(self.started_at + self._settings.body_timeout_seconds)
+            patience = 1 if self._upload_bytes is None else _UPLOAD_PATIENCE
+            self._move_deadline(self.started_at + patience * self._settings.body_timeout_seconds)
             self._require_allowed_size(self._declared_bytes)
+            self._require_allowed_type()
         message = await self._receive()
         if message["type"] == "http.request":
             self._received_bytes += len(message.get("body", b""))
@@ -95,9 +123,18 @@ class _Exchange:
         return message
 
     def _require_allowed_size(self, size: int) -> None:
-        if size > self._settings.max_body_bytes:
+        most = self._upload_bytes or self._settings.max_body_bytes
+        if size > most:
             self.is_reading_body = False
-            raise BodyTooLargeError(f"At most {self._settings.max_body_bytes} bytes are read.")
+            raise BodyTooLargeError(f"At most {most} bytes are read.")
+
+    def _require_allowed_type(self) -> None:
+        try:
+            for content_type in self._content_types:
+                require_utf8_form(content_type)
+        except UnsupportedMediaTypeError:
+            self.is_reading_body = False
+            raise
 
     def _move_deadline(self, when: float) -> None:
         if self.status is None:
@@ -128,17 +165,21 @@ class _Exchange:
 
 
 class RequestMiddleware:
-    """The one middleware, in pure ASGI. It puts `merit.request_id` and `merit.client_address` into the scope.
+    """The one middleware, in pure ASGI. It puts `merit.request_id` and `merit.client_address` into the scope, and
+    `merit.deadline`, which an answer may move that waits for something on purpose.
 
     No exception passes it before the answer has begun: the server would close the connection, and with it fail
-    requests that a keep-alive client has already sent.
+    requests that a keep-alive client has already sent. Other web origins may read its own refusals too.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, settings: Settings, observations: Observations | None = None) -> None:
+        self._cross_origin = cross_origin(settings)
+        self._app = self._cross_origin(app)
+        self._observations = observations or Observations()
         self._settings = settings
-        self._page_headers = [*_SECURITY_HEADERS, *([_TRANSPORT_SECURITY] if settings.is_production else [])]
+        self._page_headers = security_headers(settings)
         self._api_headers = [*self._page_headers, _NO_STORE]
+        self._uploads = {_IMPORTS: settings.chat_import_max_bytes + _FORM_BYTES}
         self._deadlines = DeadlineWatch()
         self._log = get_logger("app.access").bind()
 
@@ -159,15 +200,25 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         default_headers = self._api_headers if scope["path"].startswith("/api/") else self._page_headers
-        exchange = _Exchange(self._settings, receive, send, default_headers=default_headers, request_id=request_id)
+        exchange = _Exchange(
+            self._settings,
+            receive,
+            send,
+            default_headers=default_headers,
+            request_id=request_id,
+            upload_bytes=self._uploads.get(scope["path"]),
+        )
         declared = headers.get(b"content-length")
         if b"transfer-encoding" in headers or (declared is not None and declared != b"0"):
-            receive = exchange.expect_body(_declared_bytes(declared))
+            content_types = [value for name, value in scope["headers"] if name == b"content-type"]
+            receive = exchange.expect_body(_declared_bytes(declared), content_types)
+        scope["merit.deadline"] = exchange.deadline
         self._deadlines.add(exchange.deadline)
         try:
             await self._serve(scope, receive, exchange)
         finally:
             self._deadlines.discard(exchange.deadline)
+            self._observations.record(_observation(scope, exchange))
             _log_access(self._log, scope, exchange)
 
     async def _serve(self, scope: Scope, receive: Receive, exchange: _Exchange) -> None:
@@ -177,17 +228,26 @@ class RequestMiddleware:
         except asyncio.CancelledError:
             if not deadline.is_expired:
                 if exchange.status is None:
-                    await _refuse(scope, receive, exchange, ServiceUnavailableError("The service is stopping."))
+                    await self._refuse(scope, receive, exchange, ServiceUnavailableError("The service is stopping."))
                 raise
         except Exception as exception:
             if exchange.status is not None:
                 raise
             if not deadline.is_expired:
-                await _refuse(scope, receive, exchange, error_of(exception))
+                await self._refuse(scope, receive, exchange, error_of(exception))
         if deadline.is_expired and exchange.status is None:
             if deadline.task is not None:
                 deadline.task.uncancel()
-            await _refuse(scope, receive, exchange, exchange.overdue())
+            await self._refuse(scope, receive, exchange, exchange.overdue())
+
+    async def _refuse(self, scope: Scope, receive: Receive, exchange: _Exchange, error: AppError) -> None:
+        answer = self._cross_origin(render_error(error, Request(scope)))
+        await answer(scope, receive, exchange.send)
+
+
+def security_headers(settings: Settings) -> Headers:
+    """What every answer says to browsers, whatever it holds."""
+    return [*_SECURITY_HEADERS, *([_TRANSPORT_SECURITY] if settings.is_production else [])]
 
 
 def _declared_bytes(content_length: bytes | None) -> int:
@@ -219,10 +279,6 @@ def _without_port(entry: str) -> str:
     return entry.partition(":")[0] if entry.count(":") == 1 else entry
 
 
-async def _refuse(scope: Scope, receive: Receive, exchange: _Exchange, error: AppError) -> None:
-    await render_error(error, Request(scope))(scope, receive, exchange.send)
-
-
 def _log_access(log: FilteringBoundLogger, scope: Scope, exchange: _Exchange) -> None:
     path = _logged_path(scope)
     status = exchange.status
@@ -242,9 +298,23 @@ def _log_access(log: FilteringBoundLogger, scope: Scope, exchange: _Exchange) ->
     )
 
 
+def _observation(scope: Scope, exchange: _Exchange) -> Observation:
+    """What is counted of a request: by the name of its operation and the class of its status, never by its path."""
+    name: str | None = getattr(scope.get("route"), "name", None)
+    status = exchange.status
+    is_success = status is not None and status < _SERVER_ERROR
+    return Observation(
+        _UNMATCHED if name is None else f"http.{name}",
+        exchange.duration_ms(),
+        is_success,
+        None if is_success else "no_answer" if status is None else str(status),
+        _NO_STATUS if status is None else _STATUS_CLASSES[status // 100],
+    )
+
+
 def _logged_path(scope: Scope) -> str:
     """The template of the route, which holds no data of the caller; for unknown paths the path, never the query."""
     # FastAPI keeps the route with the prefixes of all including routers here; `route` has only its own part.
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
     template: str | None = getattr(route, "path", None)
-    return template or clean_header(scope["path"], _MAX_LOGGED_PATH)
+    return template or _SECRETS.sub("…", clean_header(scope["path"], _MAX_LOGGED_PATH))

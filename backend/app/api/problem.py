@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from http import HTTPStatus
+from http import HTTPMethod, HTTPStatus
 from itertools import islice
 from typing import Any
 
@@ -11,9 +11,11 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError, ValidationException
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 
 from app.core.errors import AppError, BadRequestError, InvalidInputError, NotFoundError
 from app.core.logging import get_logger, request_id_var
@@ -35,6 +37,7 @@ _QUOTING_RULES = {
 }
 _JSON_MEDIA_TYPE = "application/json"
 _FORM_MEDIA_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data")
+_CHARSET = b"utf-8"
 
 log = get_logger(__name__)
 
@@ -168,7 +171,17 @@ def error_of(exception: Exception, content_type: str = "") -> AppError:
 
 
 async def _on_exception(request: Request, exception: Exception) -> Response:
-    return render_error(error_of(exception, request.headers.get("content-type", "")), request)
+    error = error_of(exception, request.headers.get("content-type", ""))
+    if isinstance(error, MethodNotAllowedError):
+        error.headers["Allow"] = ", ".join(_methods_at(request))  # the framework's own names those of one route only
+    return render_error(error, request)
+
+
+def _methods_at(request: Request) -> list[str]:
+    """The methods that the request's path takes."""
+    routes = request.app.routes
+    scopes = ({**request.scope, "method": method.value} for method in HTTPMethod)
+    return [scope["method"] for scope in scopes if any(route.matches(scope)[0] is Match.FULL for route in routes)]
 
 
 def _log_fault(exception: Exception) -> None:
@@ -215,6 +228,22 @@ def _error_class(status_code: int) -> type[AppError]:
 
 def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()
+
+
+def require_utf8_form(content_type: bytes) -> None:
+    """Refuse a form that names another charset: Starlette would decode it by whatever codec the caller chose.
+
+    Some of Python's codecs take quadratic time, and some yield what cannot be stored.
+
+    Raises:
+        UnsupportedMediaTypeError: a form in anything but UTF-8.
+    """
+    if b"charset" not in content_type.lower():
+        return
+    media_type, parameters = parse_options_header(content_type)
+    charset = parameters.get(b"charset", _CHARSET)
+    if media_type.decode("latin-1") in _FORM_MEDIA_TYPES and charset.lower() != _CHARSET:
+        raise UnsupportedMediaTypeError("Send forms in UTF-8.")
 
 
 def input_faults(faults: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -10,12 +10,16 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app.api.drain import Drain
+from app.api.middleware import security_headers
 from app.api.problem import RequestTimeoutError, problem_document
 from app.core.addresses import network_of, parse_address
 from app.core.errors import AppError, BadRequestError, ServiceUnavailableError
 from app.core.ids import new_request_id
+from app.core.logging import get_logger
 from app.core.problems import PROBLEM_MEDIA_TYPE
 from app.core.settings import Settings
+
+_log = get_logger("app.access")
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -182,18 +186,30 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._stop_head_timer()
-        body = problem_document(error, new_request_id())
+        request_id = new_request_id()
+        body = problem_document(error, request_id)
         headers = {
             **error.headers,
             "content-type": PROBLEM_MEDIA_TYPE,
             "content-length": str(len(body)),
             "cache-control": "no-store",
             "connection": "close",
+            "x-request-id": request_id,
         }
         lines = [
             *self.server_state.default_headers,
+            *security_headers(self._settings),
             *((name.encode(), value.encode()) for name, value in headers.items()),
         ]
         head = b"".join(b"%b: %b\r\n" % line for line in lines)
         self.transport.write(STATUS_LINE[error.status_code] + head + b"\r\n" + body)
         self.transport.close()
+        client = parse_address(self.client[0]) if self.client is not None else None
+        _log.info(
+            "request_refused",
+            status=error.status_code,
+            code=error.code,
+            client=client,
+            bytes=len(body),
+            request_id=request_id,
+        )

@@ -3,6 +3,7 @@
 import gc
 import math
 import multiprocessing
+import os
 import pkgutil
 import signal
 import socket
@@ -77,9 +78,9 @@ class DrainingServer(Server):
                 raise self.lifespan.refusal from None
             raise
         # What start-up made lives as long as the process: the collector need not visit it, which shortens its pauses.
-        gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
+        gc.enable()
         self._on_started()
 
     def handle_exit(self, sig: int, _frame: FrameType | None) -> None:
@@ -97,7 +98,7 @@ class DrainingServer(Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second: drain when the supervisor is gone, stop when the drain is over."""
-        if self._supervisor is not None and not self._supervisor.is_alive():
+        if self._supervisor is not None and os.getppid() != self._supervisor.pid:
             self._begin_drain()
         if time.monotonic() >= self._stops_at:
             self.should_exit = True
@@ -116,6 +117,7 @@ def serve(settings: Settings, factory: str = APPLICATION_FACTORY) -> None:
         if settings.workers == 1:
             run_worker(settings, factory, listener, lambda: _announce(settings, listener))
         else:
+            pkgutil.resolve_name(factory)  # imported before the workers are forked
             exit_code = supervise(
                 run_worker, (settings, factory, listener), settings.workers, lambda: _announce(settings, listener)
             )
@@ -159,6 +161,9 @@ def _bind(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # connections have it from their listener (RFC 5482, tcp(7))
+        milliseconds = round(settings.unread_timeout_seconds * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:

@@ -1,5 +1,10 @@
-"""Several worker processes that share one listening socket."""
+"""Several worker processes that share one listening socket.
 
+On Linux a worker is a fork of the supervisor, which has the application's imports behind it: workers start at once and
+share that memory. The supervisor has one thread and makes no connection, so that nothing half-done is inherited.
+"""
+
+import gc
 import multiprocessing
 import signal
 import sys
@@ -7,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from app.core.errors import ConfigurationError
@@ -19,16 +24,21 @@ _RESTART_PAUSE_SECONDS = 1.0
 _POLL_SECONDS = 0.2
 
 log = get_logger(__name__)
-_spawn = multiprocessing.get_context("spawn")
+if sys.platform == "linux":
+    _processes = multiprocessing.get_context("fork")
+else:
+    _processes = multiprocessing.get_context("spawn")
 
 
 class Worker:
     """A worker process, and the pipe on which it says that it accepts requests."""
 
     def __init__(self, run: Callable[..., None], arguments: Sequence[Any]) -> None:
-        self.word, child_end = _spawn.Pipe(duplex=False)
-        self.process: SpawnProcess = _spawn.Process(target=_run_in_child, args=(run, tuple(arguments), child_end))
+        self.word, child_end = _processes.Pipe(duplex=False)
+        self.process: BaseProcess = _processes.Process(target=_run_in_child, args=(run, tuple(arguments), child_end))
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # until the child has handlers of its own
         self.process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         child_end.close()
         self.has_started = False
         self.spawned_at = time.monotonic()
@@ -50,6 +60,8 @@ def supervise(
     """
     signals: list[int] = []
     is_announced = False
+    gc.collect()
+    gc.freeze()  # a worker's collector would copy the memory that it visits
     with _collect_signals(signals):
         workers = [Worker(run, arguments) for _ in range(count)]
         while not signals:
@@ -109,6 +121,9 @@ def _collect_signals(signals: list[int]) -> Iterator[None]:
 
 
 def _run_in_child(run: Callable[..., None], arguments: tuple[Any, ...], started: "Connection[bool, None]") -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     settings: Settings = arguments[0]
     configure_logging(settings)
     try:

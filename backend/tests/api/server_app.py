@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 from fastapi import Body, FastAPI
-from fastapi.responses import StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from app.api import health
 from app.api.middleware import RequestMiddleware
@@ -16,6 +16,9 @@ from app.api.problem import install_error_handlers
 from app.api.server import serve
 from app.core.errors import ConfigurationError
 from app.core.settings import Settings
+
+LARGE_BYTES = 8_000_000
+"""More than sockets hold."""
 
 
 class Healthy:
@@ -36,7 +39,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestMiddleware, settings=settings)
     install_error_handlers(app)
     app.include_router(health.router)
-    app.state.merit = SimpleNamespace(database=Healthy(), migrations=Healthy())
+    healthy = Healthy()
+    app.state.merit = SimpleNamespace(database=healthy, checkup=health.Checkup(healthy, healthy))
 
     @app.get("/pid")
     async def pid() -> int:
@@ -59,6 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
                 await asyncio.sleep(0.1)
 
         return StreamingResponse(parts())
+
+    @app.get("/large")
+    async def large() -> Response:
+        return Response(bytes(LARGE_BYTES))
 
     @app.post("/size")
     async def size(text: str = Body()) -> int:

@@ -10,6 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import health
 from app.api.drain import Drain
+from app.main import Services
+from tests.statements import recorded_sql
 
 
 class Database:
@@ -49,7 +51,9 @@ class House:
         self.database, self.migrations, self.drain = Database(), Migrations(), Drain()
         self.app = FastAPI()
         self.app.include_router(health.router)
-        self.app.state.merit = SimpleNamespace(database=self.database, migrations=self.migrations)
+        self.app.state.merit = SimpleNamespace(
+            database=self.database, checkup=health.Checkup(self.database, self.migrations)
+        )
 
     async def get(self, path: str) -> httpx.Response:
         """Ask, with the drain flag in the scope as the server puts it there."""
@@ -113,3 +117,37 @@ async def test_not_ready_on_the_way_out(house: House) -> None:
     house.drain.is_draining = True
     response = await house.get("/health/ready")
     assert (response.status_code, response.json()["checks"]["draining"]) == (503, True)
+
+
+async def test_many_who_ask_at_once_are_one_question(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs a token to ask, so that asking must not cost the database anything by the number."""
+    house.database.delay = 0.02
+    answers = await asyncio.gather(*(house.get("/health/ready") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert house.database.asked == 1
+    house.database.fault = OSError()
+    house.drain.is_draining = True
+    assert (await house.get("/health/ready")).json()["checks"]["draining"] is True
+    assert house.database.asked == 1
+    monkeypatch.setattr(health, "FRESH_SECONDS", 0)
+    assert (await house.get("/health/ready")).json()["checks"]["database"] == "failed"
+    assert house.database.asked == 2
+
+
+async def test_who_gives_up_leaves_the_look_to_the_next(house: House) -> None:
+    house.database.delay = 5
+    first = asyncio.create_task(house.get("/health/ready"))
+    while not house.database.asked:  # noqa: ASYNC110 - the double sets no event
+        await asyncio.sleep(0)
+    house.database.delay = 0
+    first.cancel()
+    assert (await house.get("/health/ready")).status_code == 200
+    assert house.database.asked == 2
+
+
+async def test_the_database_is_asked_once_a_quarter_of_a_second(services: Services, client: httpx.AsyncClient) -> None:
+    await asyncio.sleep(health.FRESH_SECONDS)
+    with recorded_sql(services.database) as sent:
+        for _ in range(5):
+            assert (await client.get("/health/ready")).status_code == 200
+    assert len([one for one in sent if "SELECT 1" in one]) == 1

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 from uuid import UUID
 
+import httpx
 import pytest
 from fastapi import APIRouter, FastAPI, Form, Header, Security
 from fastapi.security import OAuth2PasswordBearer
@@ -14,7 +15,7 @@ from pydantic import BaseModel, SecretStr
 from app.api.openapi import TAGS, install_openapi, operation_id
 from app.auth.errors import EmailTakenError, InvalidGrantError, UsernameTakenError, UserNotFoundError
 from app.auth.oauth import oauth_error_responses
-from app.auth.types import Permission
+from app.auth.permissions import all_permissions
 from app.core.problems import error_responses
 from app.core.settings import Settings
 from app.main import create_app
@@ -23,11 +24,23 @@ PROBLEM = "application/problem+json"
 
 # The operations that need no access token. A new one is added here on purpose or not at all.
 PUBLIC = {
+    "get_shared",
+    "open_shared",
     "register",
     "login",
     "create_token",
     "refresh",
     "logout",
+    "verify_email",
+    "resend_verification",
+    "confirm_email_change",
+    "undo_email_change",
+    "forgot_password",
+    "reset_password",
+    "secure_account",
+    "revoke_token",
+    "create_guest",
+    "get_key_set",
     "live",
     "ready",
 }
@@ -196,12 +209,56 @@ def test_the_public_operations_are_exactly_the_listed_ones() -> None:
 
 
 def test_the_login_form_points_to_the_token_endpoint_and_knows_every_permission() -> None:
-    (scheme,) = DOCUMENT["components"]["securitySchemes"].values()
-    flow = scheme["flows"]["password"]
-    assert f"/{flow['tokenUrl'].lstrip('/')}" == "/api/v1/auth/token"
+    flows = DOCUMENT["components"]["securitySchemes"]["account"]["flows"]
+    assert set(flows) == {"password", "clientCredentials"}
+    for flow in flows.values():
+        assert f"/{flow['tokenUrl'].lstrip('/')}" == "/api/v1/auth/token"
+        assert flow["scopes"] == {name: permission.description for name, permission in all_permissions().items()}
+        assert all(flow["scopes"].values())
     assert "post" in DOCUMENT["paths"]["/api/v1/auth/token"]
-    assert set(flow["scopes"]) == {permission.value for permission in Permission}
-    assert all(flow["scopes"].values())
+
+
+def test_clients_have_a_scheme_of_their_own() -> None:
+    """RFC 6749 section 2.3.1: service accounts use HTTP Basic at the token endpoints, and there alone."""
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert set(schemes) == {"account", "client", "guest"}
+    assert (schemes["client"]["type"], schemes["client"]["scheme"]) == ("http", "basic")
+    used = {
+        operation["operationId"]: operation["security"]
+        for _, _, operation in operations_of(DOCUMENT)
+        if "client" in str(operation.get("security"))
+    }
+    assert used == {
+        "create_token": [{"client": []}, {}],
+        "revoke_token": [{"client": []}, {}],
+        "introspect_token": [{"client": []}, {"account": ["tokens:introspect"]}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "access"),
+    [
+        ("register", "everyone"),
+        ("logout", "everyone; an access token is optional"),
+        ("create_token", "everyone; a service account's id and secret are optional"),
+        ("introspect_token", "permission `tokens:introspect`, only for service accounts"),
+        ("update_user", "permission `users:write`"),
+        ("end_my_session", "permission `profile:write`, login session"),
+        ("change_password", "permission `profile:write`, login session, fresh login"),
+        ("create_service_secret", "permission `services:write`, login session, fresh login"),
+    ],
+)
+def test_an_operation_says_what_a_caller_has_to_bring(name: str, access: str) -> None:
+    (operation,) = (each for _, _, each in operations_of(DOCUMENT) if each["operationId"] == name)
+    assert operation["description"].endswith(f"**Access:** {access}.")
+
+
+@pytest.mark.parametrize(("path", "operation"), OPERATIONS)
+def test_an_answer_in_json_has_a_schema_of_its_own(path: str, operation: Json) -> None:
+    for status, response in operation["responses"].items():
+        for media_type, content in response.get("content", {}).items():
+            if media_type.endswith(("/json", "+json")):
+                assert content["schema"].get("type") != "string", (status, media_type)
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
@@ -225,12 +282,17 @@ def test_an_operation_declares_its_refusals(path: str, operation: Json) -> None:
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
 def test_a_refusal_has_one_of_the_known_forms(path: str, operation: Json) -> None:
-    own_form = {"ready": ("application/json", "Readiness"), "create_token": ("application/json", "OAuthError")}
+    oauth = ("application/json", "OAuthError")
+    own_form = {"ready": ("application/json", "Readiness")}
+    own_form |= dict.fromkeys(("create_token", "revoke_token", "introspect_token"), oauth)
     for status, response in operation["responses"].items():
         if status[0] in "45" or status == "default":
-            ((media_type, content),) = response["content"].items()
-            form = (media_type, content["schema"]["$ref"].rpartition("/")[2])
-            assert form in {(PROBLEM, "Problem"), own_form.get(operation["operationId"])}
+            forms = {
+                kind: content["schema"]["$ref"].rpartition("/")[2] for kind, content in response["content"].items()
+            }
+            own = own_form.get(operation["operationId"])
+            assert forms.items() <= {(PROBLEM, "Problem"), own}
+            assert own != oauth or oauth in forms.items(), status
 
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
@@ -256,3 +318,11 @@ def has_example(field: Json) -> bool:
     """Whether a reader sees what a field may hold."""
     branches = (resolved(field), *field.get("anyOf", ()))
     return any({"examples", "default", "enum", "const"} & branch.keys() for branch in branches)
+
+
+async def test_a_refused_method_names_all_that_are_there(client: httpx.AsyncClient, app: FastAPI) -> None:
+    """RFC 9110 section 15.5.6: `Allow` lists what the path takes, whichever routes that are."""
+    for path, item in app.openapi()["paths"].items():
+        answer = await client.request("TRACE", path)
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) >= {method.upper() for method in item}, path

@@ -3,49 +3,44 @@
 import json
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPResponse
-from pathlib import Path
 
 import httpx
 import pytest
 
 from app.api.protocol import MAX_HEAD_BYTES
-from app.core.settings import Settings
+from tests.api.server_app import LARGE_BYTES
+from tools import programs
+from tools.server import service_environment
 
-BACKEND = Path(__file__).resolve().parents[2]
 ADDRESS = re.compile(r"API   (http://127\.0\.0\.1:(\d+))/api/v1")
+PROGRAM = ("-m", "tests.api.server_app")
 CAP = 12
+
+
+def environment_of(settings: dict[str, str]) -> dict[str, str]:
+    """What a server process is started with."""
+    return service_environment(**{"PORT": "0", "LOG_FORMAT": "json", "DRAIN_SECONDS": "0.3"} | settings)
+
+
+def run_to_its_end(factory: str = "create_app", **settings: str) -> subprocess.CompletedProcess[str]:
+    """A server process that ends by itself."""
+    return programs.run((*PROGRAM, factory), env=environment_of(settings), timeout=10)
 
 
 class Running:
     """A server process and what it printed."""
 
-    def __init__(self, factory: str = "create_app", **settings: str) -> None:
-        own = {name.upper() for name in Settings.model_fields}
-        environment = {name: value for name, value in os.environ.items() if name not in own}
-        environment |= {
-            "ENVIRONMENT": "test",
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "PORT": "0",
-            "LOG_FORMAT": "json",
-            "DRAIN_SECONDS": "0.3",
-        }
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.api.server_app", factory],
-            cwd=BACKEND,
-            env=environment | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+    def __init__(self, **settings: str) -> None:
+        self.process = programs.start(
+            (*PROGRAM, "create_app"), env=environment_of(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self.lines: list[str] = []
 
@@ -79,10 +74,16 @@ class Running:
 
 
 @contextmanager
-def running(factory: str = "create_app", **settings: str) -> Iterator[Running]:
-    server = Running(factory, **settings)
-    try:
+def running(**settings: str) -> Iterator[Running]:
+    with started(**settings) as server:
         server.wait_for_address()
+        yield server
+
+
+@contextmanager
+def started(**settings: str) -> Iterator[Running]:
+    server = Running(**settings)
+    try:
         yield server
     finally:
         server.process.kill()
@@ -135,7 +136,7 @@ class TestSlowPeers:
                 assert status_of(answer) == 408
                 assert b"\r\nconnection: close\r\n" in answer
                 assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "request_timeout"
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 2.5  # together, not one after the other
 
     def test_headers_that_trickle_are_cut_off(self, server: Running) -> None:
         with server.connect(b"GET /pid HTTP/1.1\r\n") as connection:
@@ -177,6 +178,25 @@ class TestSlowPeers:
         assert server.get("/stream") == (200, "part " * 5)
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this platform has no TCP_USER_TIMEOUT")
+def test_whoever_takes_nothing_of_an_answer_is_cut_off_and_a_slow_reader_is_not() -> None:
+    """The one who never reads holds the second of two connections, until it is given to the next."""
+    request = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+    with running(UNREAD_TIMEOUT_SECONDS="0.8", MAX_CONNECTIONS_PER_PEER="2") as server, ExitStack() as stack:
+        slow, deaf = (stack.enter_context(server.connect(sent)) for sent in (request, request * 20))
+        received, is_free, deadline = 0, False, time.monotonic() + 10
+        while not is_free:
+            assert time.monotonic() < deadline
+            received += len(slow.recv(65536))
+            time.sleep(0.05)
+            is_free = server.get("/pid")[0] == 200
+        while received < LARGE_BYTES:
+            part = slow.recv(1_000_000)
+            assert part
+            received += len(part)
+        assert deaf.fileno() > 0
+
+
 class TestGreedyPeers:
     def test_connections_of_one_peer_are_bounded(self, server: Running) -> None:
         with ExitStack() as stack:
@@ -203,11 +223,9 @@ class TestGreedyPeers:
         assert server.get("/pid")[0] == 200
 
     def test_ten_megabytes_are_answered_413(self, server: Running) -> None:
-        started = time.monotonic()
         content = b'"' + b"x" * 10_000_000 + b'"'
         response = httpx.post(f"{server.url}/size", content=content, headers={"Content-Type": "application/json"})
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
-        assert time.monotonic() - started < 1
 
     @pytest.mark.parametrize(
         "sent", [b"\x16\x03\x01\x02\x00", b"GET /\xff HTTP/1.1\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n"]
@@ -216,7 +234,17 @@ class TestGreedyPeers:
         with server.connect(sent) as connection:
             answer = read_all(connection)
         assert status_of(answer) == 400
-        assert b"application/problem+json" in answer
+        head, _, body = answer.partition(b"\r\n\r\n")
+        request_id = json.loads(body)["request_id"]
+        assert {b"content-type: application/problem+json", b"x-content-type-options: nosniff"} <= set(
+            head.split(b"\r\n")
+        )
+        assert f"\r\nx-request-id: {request_id}".encode() in head
+        deadline = time.monotonic() + 3
+        while not (lines := [json.loads(line) for line in server.lines if request_id in line]):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert (lines[0]["event"], lines[0]["status"], lines[0]["code"]) == ("request_refused", 400, "bad_request")
 
 
 def test_a_connection_survives_a_fault(server: Running) -> None:
@@ -311,34 +339,27 @@ class TestRefusedStart:
         ],
     )
     def test_a_refused_setting_is_one_line_and_exit_78(self, factory: str, workers: str, reason: str) -> None:
-        server = Running(factory, WORKERS=workers)
-        output, errors = server.process.communicate(timeout=10)
-        assert server.process.returncode == 78
-        assert set(errors.splitlines()) == {reason}
-        assert "Traceback" not in output
+        refused = run_to_its_end(factory, WORKERS=workers)
+        assert refused.returncode == 78
+        assert set(refused.stderr.splitlines()) == {reason}
+        assert "Traceback" not in refused.stdout
 
     def test_another_failure_is_shown_and_ends_all_workers(self) -> None:
-        server = Running("create_app_that_fails", WORKERS="2")
-        output, _ = server.process.communicate(timeout=10)
-        assert server.process.returncode == 3
-        assert 1 <= output.count("LookupError: no such luck") <= 2
+        failed = run_to_its_end("create_app_that_fails", WORKERS="2")
+        assert failed.returncode == 3
+        assert 1 <= failed.stdout.count("LookupError: no such luck") <= 2
 
     def test_a_taken_port_is_named(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            server = Running(PORT=str(taken.getsockname()[1]))
-            _, errors = server.process.communicate(timeout=10)
-        assert server.process.returncode == 78
-        assert errors == "HOST and PORT cannot be listened on: Address already in use\n"
+            refused = run_to_its_end(PORT=str(taken.getsockname()[1]))
+        assert refused.returncode == 78
+        assert refused.stderr == "HOST and PORT cannot be listened on: Address already in use\n"
 
 
 def test_production_announces_itself_in_the_log_and_ipv6_is_spoken() -> None:
-    server = Running(ENVIRONMENT="production", HOST="::1")
-    try:
+    with started(ENVIRONMENT="production", HOST="::1", BCRYPT_ROUNDS="12") as server:
         assert server.process.stdout is not None
         line = json.loads(server.process.stdout.readline())
         assert httpx.get(f"{line['address']}/pid").status_code == 200
-    finally:
-        server.process.kill()
-        server.process.communicate()
     assert (line["event"], line["workers"]) == ("listening", 1)
     assert line["address"].startswith("http://[::1]:")

@@ -1,27 +1,35 @@
-"""The administrators' list: every order and filter is served by an index, on every database."""
+"""The administrators' lists: every order and filter is served by an index, on every database."""
 
 import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Table, event, insert, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Table, insert, text
 
-from app.auth.models import User
+from app.auth.models import AuditEvent, User
+from app.auth.types import AuditAction, AuditOutcome
+from app.core.ids import new_id
 from app.main import Services
 from tests.db.rows import row_of
+from tests.statements import plan_of, recorded_sql
 from tests.support import Account
 
 USERS: Table = User.__table__  # type: ignore[assignment] # a Table it is
+EVENTS: Table = AuditEvent.__table__  # type: ignore[assignment]
 ROWS = 4000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 # What tells that the table is read from end to end, and that a page begins in the middle of an index.
-SCANS = {"sqlite": r"SCAN users(?! USING INDEX)", "postgresql": r"Seq Scan", "mysql": r'"access_type": "ALL"'}
+SCANS = {
+    "sqlite": r"SCAN (users|audit_events)\b(?! USING INDEX)",
+    "postgresql": r"Seq Scan",
+    "mysql": r'"access_type": "ALL"',
+}
 SEEKS = {
-    "sqlite": r"SEARCH users USING (COVERING )?INDEX",
+    "sqlite": r"SEARCH \w+ USING (COVERING )?INDEX",
     "postgresql": r"Index Cond",
     "mysql": r'"access_type": "(range|ref|index_merge)"',
 }
@@ -43,45 +51,39 @@ async def many_users(services: Services, admin: Account) -> None:
         await connection.execute(text(analyze))
 
 
-async def plans(engine: AsyncEngine, backend: str, account: Account, query: dict[str, Any]) -> list[str]:
+@pytest.fixture
+async def many_events(services: Services, admin: Account) -> None:
+    """Two failures among thousands of events of hundreds of people, addresses and sessions."""
+    ids = [new_id() for _ in range(200)]
+    async with services.database.writer.begin() as connection:
+        rows = [
+            {**row_of(EVENTS, n % 256), "occurred_at": START + timedelta(minutes=n), "action": AuditAction.LOGIN,
+             "outcome": AuditOutcome.SUCCESS, "user_id": ids[n % 200], "actor_id": ids[n % 199],
+             "session_id": ids[n % 198], "address": f"192.0.2.{n % 197}", "request_id": f"request-{n % 1999}",
+             "sequence": n + 100, "mac": bytes(32)}
+            for n in range(ROWS)
+        ]  # fmt: skip
+        rows[100] |= {"outcome": AuditOutcome.FAILURE, "action": AuditAction.LOGIN_FAILED}
+        rows[200] |= {"outcome": AuditOutcome.FAILURE, "action": AuditAction.REFRESH_REUSED}
+        rows[300] |= {"user_id": UUID(admin.id)}
+        await connection.execute(insert(AuditEvent), rows)
+    analyze = "ANALYZE TABLE audit_events" if services.database.url.backend == "mysql" else "ANALYZE"
+    async with services.database.reader.connect() as connection:
+        await connection.execute(text(analyze))
+
+
+async def plans(
+    services: Services, account: Account, query: dict[str, Any], *, path: str = "/admin/users", table: str = "users"
+) -> list[str]:
     """The plans of the statements that a list request really sends."""
-    sent: list[tuple[str, Any]] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if re.search(r"FROM users\b", statement):
-            sent.append((statement, parameters))
-
-    def watch_driver(connection: Any, *_: Any) -> None:  # prepared reads go past SQLAlchemy, straight to asyncpg
-        if hasattr(connection.driver_connection, "add_query_logger"):
-            connection.driver_connection.add_query_logger(note_driver)
-
-    def note_driver(record: Any) -> None:
-        note(None, None, record.query, tuple(record.args or ()))
-
-    def unwatch_driver(connection: Any, *_: Any) -> None:
-        if hasattr(connection.driver_connection, "remove_query_logger"):
-            connection.driver_connection.remove_query_logger(note_driver)
-
-    listeners = (
-        ("before_cursor_execute", note),
-        ("checkout", watch_driver),
-        ("checkin", unwatch_driver),
-    )
-    for name, listener in listeners:
-        event.listen(engine.sync_engine, name, listener)
-    answer = await account.get("/admin/users", params=query)
-    await asyncio.sleep(0)  # asyncpg tells of a query in the loop's next turn
-    for name, listener in listeners:
-        event.remove(engine.sync_engine, name, listener)
+    with recorded_sql(services.database) as sent:
+        answer = await account.get(path, params=query)
+        await asyncio.sleep(0)  # asyncpg tells of a query in the loop's next turn
     assert answer.status_code == 200, answer.text
-    prefix = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql": "EXPLAIN FORMAT=JSON "}[backend]
-    found = []
-    async with engine.connect() as connection:
-        for statement, parameters in sent:
-            result = await connection.exec_driver_sql(prefix + statement, parameters)
-            found.append("\n".join(" ".join(map(str, row)) for row in result))
-    assert found
-    return found
+    wanted = [one for one in sent if re.search(rf"FROM {table}\b", one)]
+    assert wanted
+    async with services.database.reader.connect() as connection:
+        return [await plan_of(services.database.url.backend, connection, one) for one in wanted]
 
 
 async def page_in_the_middle(account: Account, sort: str) -> dict[str, Any]:
@@ -93,7 +95,7 @@ async def page_in_the_middle(account: Account, sort: str) -> dict[str, Any]:
 
 
 async def test_no_order_or_filter_reads_the_whole_table(services: Services, admin: Account, many_users: None) -> None:
-    engine, backend = services.database.reader, services.database.url.backend
+    backend = services.database.url.backend
     knows_distributions = backend != "sqlite"  # its planner may prefer the order's index to the filter's
     wanted: list[tuple[dict[str, Any], bool]] = [
         *(({"sort": sort}, False) for sort in ("created_at", "-created_at", "email", "-email")),
@@ -105,7 +107,34 @@ async def test_no_order_or_filter_reads_the_whole_table(services: Services, admi
         ({"last_login_after": (START + timedelta(hours=ROWS - 5)).isoformat(), "sort": "email"}, knows_distributions),
     ]
     for query, is_selective in wanted:
-        for plan in await plans(engine, backend, admin, query):
+        for plan in await plans(services, admin, query):
             assert not re.search(SCANS[backend], plan), (query, plan)
             if is_selective:
                 assert re.search(SEEKS[backend], plan), (query, plan)
+
+
+async def test_no_list_of_events_reads_the_whole_trail(services: Services, admin: Account, many_events: None) -> None:
+    """Each filter alone, one page in the middle, an export and a person's own timeline."""
+    backend = services.database.url.backend
+    (found,) = (await admin.get("/admin/audit", params={"request_id": "request-1500", "limit": 1})).json()["items"]
+    query: dict[str, Any] = {"limit": 100}
+    for _ in range(20):
+        query["cursor"] = (await admin.get("/admin/audit", params=query)).json()["next_cursor"]
+    wanted: list[tuple[str, dict[str, Any], bool]] = [
+        ("/admin/audit", {}, False),
+        ("/admin/audit", {**query, "limit": 20}, True),
+        *(("/admin/audit", {name: found[name]}, True) for name in ("user_id", "actor_id", "session_id", "address")),
+        ("/admin/audit", {"request_id": "request-1500"}, True),
+        ("/admin/audit", {"outcome": "failure"}, True),
+        ("/admin/audit", {"action": "login_failed"}, True),
+        ("/admin/audit", {"action": ["login_failed", "refresh_reused"]}, backend != "sqlite"),
+        ("/admin/audit", {"occurred_before": (START + timedelta(minutes=5)).isoformat()}, True),
+        ("/admin/audit", {"occurred_after": (START + timedelta(minutes=ROWS - 5)).isoformat()}, True),
+        ("/admin/audit/export", {"user_id": found["user_id"]}, True),
+        ("/users/me/events", {}, True),
+    ]
+    for path, filters, is_selective in wanted:
+        for plan in await plans(services, admin, filters, path=path, table="audit_events"):
+            assert not re.search(SCANS[backend], plan), (path, filters, plan)
+            if is_selective:
+                assert re.search(SEEKS[backend], plan), (path, filters, plan)

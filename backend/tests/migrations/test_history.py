@@ -2,9 +2,8 @@
 
 import ast
 import asyncio
+import itertools
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,17 +12,16 @@ import pytest
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, create_engine, inspect, make_url, select, text
 
 from app.core.errors import ConfigurationError
 from app.core.settings import BACKEND_DIR, Environment, Settings
 from app.db import migrations
-from app.db.engine import Database
-from app.db.failpoints import Failpoints
 from app.db.url import database_url as read_url
 from app.models import Base
 from tests.db.rows import dump, fill
 from tests.support import make_settings
+from tools import programs
 from tools.databases import fresh_database
 
 VERSIONS = BACKEND_DIR / "alembic" / "versions"
@@ -34,7 +32,7 @@ FILE_NAME = re.compile(r"\d{8}_\d{4}_[a-z0-9_]+\.py")
 def empty(database_url: str, tmp_path: Path) -> Iterator[Settings]:
     """Settings for an empty database of the kind under test."""
     is_sqlite = make_url(database_url).get_backend_name() == "sqlite"
-    with fresh_database(None if is_sqlite else database_url) as url:
+    with fresh_database(None if is_sqlite else database_url, is_durable=False) as url:
         yield make_settings(url, tmp_path)
 
 
@@ -86,14 +84,16 @@ def test_up_down_and_up_again_with_rows_in_every_table(empty: Settings, connecti
     connection.rollback()
     script = ScriptDirectory.from_config(migrations.alembic_config())
     revisions = [revision.revision for revision in script.walk_revisions()]
-    for revision in [*revisions[1:], "base"]:
+    columns = columns_of(connection)
+    for newer, revision in itertools.pairwise([*revisions, "base"]):
         migrations.downgrade(empty, revision, is_confirmed=False)
-        tables = set(inspect(connection).get_table_names())
-        rest = {name: table for name, table in Base.metadata.tables.items() if name in tables}
-        for name, table in rest.items():
-            rows = connection.execute(table.select().order_by(*table.primary_key.columns)).all()
-            assert [tuple(row) for row in rows] == before[name]
-        connection.rollback()
+        left = columns_of(connection)
+        assert_unchanged(connection, before, left)
+        if left.keys() == columns.keys():  # a changed table: up again, which must find values for what it adds to rows
+            migrations.upgrade(empty, newer)
+            assert_unchanged(connection, before, left)
+            migrations.downgrade(empty, revision, is_confirmed=False)
+        columns = left
     assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
     connection.rollback()
     assert migrations.current_revision(empty) is None
@@ -105,6 +105,25 @@ def test_up_down_and_up_again_with_rows_in_every_table(empty: Settings, connecti
     command.check(_bound(connection))
 
 
+def columns_of(connection: Connection) -> dict[str, set[str]]:
+    """The columns of every table that is there."""
+    there = inspect(connection)
+    names = set(there.get_table_names()) - {"alembic_version"}
+    columns = {name: {column["name"] for column in there.get_columns(name)} for name in names}
+    connection.rollback()
+    return columns
+
+
+def assert_unchanged(connection: Connection, before: dict[str, list[Any]], columns: dict[str, set[str]]) -> None:
+    """These columns hold in every row what they held before."""
+    for name, present in columns.items():
+        table = Base.metadata.tables[name]
+        kept = [(index, column) for index, column in enumerate(table.c) if column.name in present]
+        rows = connection.execute(select(*(column for _, column in kept)).order_by(*table.primary_key.columns)).all()
+        assert [tuple(row) for row in rows] == [tuple(row[index] for index, _ in kept) for row in before[name]], name
+    connection.rollback()
+
+
 def _bound(connection: Connection) -> Config:
     """Alembic on this connection: `check` raises where models and tables differ."""
     config = migrations.alembic_config()
@@ -114,21 +133,18 @@ def _bound(connection: Connection) -> Config:
 
 def test_an_empty_database_has_no_revision(empty: Settings) -> None:
     assert migrations.current_revision(empty) is None
-    assert not asyncio.run(_is_current(empty))
+    assert not asyncio.run(migrations.is_current(empty))
     migrations.upgrade(empty, "+1")
-    assert not asyncio.run(_is_current(empty))
+    assert not asyncio.run(migrations.is_current(empty))
     migrations.upgrade(empty)
     migrations.upgrade(empty)
-    assert asyncio.run(_is_current(empty))
+    assert asyncio.run(migrations.is_current(empty))
     assert migrations.current_revision(empty) == migrations.head_revision()
 
 
-async def _is_current(settings: Settings) -> bool:
-    database = Database(settings, Failpoints())
-    try:
-        return await migrations.Migrations(database).is_current(5.0)
-    finally:
-        await database.close()
+def test_a_database_that_is_away_is_not_current(tmp_path: Path) -> None:
+    """The upgrade that follows tells what is wrong."""
+    assert not asyncio.run(migrations.is_current(make_settings("postgresql://nobody@127.0.0.1:1/nothing", tmp_path)))
 
 
 def test_processes_that_start_at_once_migrate_one_after_the_other(empty: Settings) -> None:
@@ -142,11 +158,8 @@ def test_processes_that_start_at_once_migrate_one_after_the_other(empty: Setting
             "DATA_DIR": str(empty.data_dir / (str(number) if read_url(empty).backend != "sqlite" else "same")),
             "PATH": "",
         }
-        arguments = [sys.executable, "-m", "app.cli", "db", "upgrade"]
-        workers.append(subprocess.Popen(arguments, cwd=BACKEND_DIR, env=environment, stderr=subprocess.PIPE, text=True))
-    for worker in workers:
-        _, errors = worker.communicate(timeout=50)
-        assert worker.returncode == 0, errors
+        workers.append(programs.start(("-m", "app.cli", "db", "upgrade"), env=environment))
+    assert [worker.wait(50) for worker in workers] == [0, 0, 0]
     assert migrations.current_revision(empty) == migrations.head_revision()
 
 
@@ -260,17 +273,8 @@ def test_a_migration_that_breaks_references_on_sqlite_changes_nothing(
     with connection.begin():
         fill(connection, Base.metadata)
     later_revision(RECREATE.format(recreate="always") + "\n" + BREAK)
-    with pytest.raises(RuntimeError, match="would break 3 foreign keys"):
+    with pytest.raises(RuntimeError, match=r"would break \d+ foreign keys"):
         migrations.upgrade(empty)
     assert migrations.current_revision(empty) != "abcdef012345"
     assert connection.scalar(text("SELECT count(*) FROM users")) == 3
     assert "nickname" not in {column["name"] for column in inspect(connection).get_columns("users")}
-
-
-def test_without_any_revision_the_code_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(tmp_path))
-    (tmp_path / "versions").mkdir()
-    monkeypatch.setattr(migrations, "alembic_config", lambda: config)
-    with pytest.raises(RuntimeError, match="no migrations"):
-        migrations.head_revision.__wrapped__()

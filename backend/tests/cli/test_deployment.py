@@ -1,7 +1,6 @@
-"""The operator's commands: administrators, the schema, the document, and a start that refuses bad settings."""
+"""The commands of deployments: administrators, schema, document, examination, a start that refuses bad settings."""
 
 import json
-import logging
 import os
 import pty
 import select
@@ -13,14 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from sqlalchemy import create_engine, text
 from typer.testing import CliRunner, Result
 
-from app.cli import _refusals, app
+from app.cli import app
+from app.cli.running import refusals
 from app.core.settings import BACKEND_DIR, Settings
 from app.db import migrations
 from app.db.url import database_url as database_url_of
+from tests.cli.conftest import own_logging
 from tests.support import PASSWORD, SECRET_KEY, make_settings
 from tools.databases import fresh_database
 
@@ -31,9 +31,9 @@ EX_CONFIG = 78
 
 
 @pytest.fixture(scope="module")
-def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def own_url(server_url: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A database that only these tests use."""
-    with fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url:
+    with fresh_database(server_url, is_durable=False) as url:
         migrations.upgrade(make_settings(url, tmp_path_factory.mktemp("migrations")))
         yield url
 
@@ -60,12 +60,8 @@ def environment(own_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.fixture(autouse=True)
 def _logs_go_back_where_they_went() -> Iterator[None]:
     """A command sets up logging for its own process; here it must not outlive the command."""
-    config, root = structlog.get_config(), logging.getLogger()
-    handlers, level = root.handlers, root.level
-    yield
-    structlog.configure(**config)
-    root.handlers = handlers
-    root.setLevel(level)
+    with own_logging():
+        yield
 
 
 def forget_accounts(url: str, data_dir: Path) -> None:
@@ -130,6 +126,11 @@ def test_the_first_administrator_comes_from_the_environment(
     assert (second.exit_code, second.stdout) == (0, "An administrator is there.\n")
     assert (by_hand.exit_code, by_hand.stdout) == (0, f"Administrator {EMAIL}: already there.\n")
     assert PASSWORD not in said(first) + said(second) + said(by_hand)
+    for arguments, email in ((["ensure-admin"], None), (["create-admin"], EMAIL)):
+        told = json.loads(run(*arguments, "--json").stdout)
+        assert told == {"email": email, "outcome": "already there"}
+    forced = run("create-admin", "--email", "second@example.net", "--force", "--json")
+    assert json.loads(forced.stdout) == {"email": "second@example.net", "outcome": "created"}
 
 
 def test_the_script_asks_at_a_terminal(environment: dict[str, str]) -> None:
@@ -182,9 +183,19 @@ def test_the_schema_goes_up_and_down(environment: dict[str, str], monkeypatch: p
     """`db upgrade|check|current|downgrade`: what they print, and how `check` ends."""
     head = migrations.head_revision()
     assert (run("db", "check").exit_code, run("db", "current").stdout) == (0, f"{head}\n")
-    assert run("db", "downgrade", "base").exit_code == 0
-    checked = run("db", "check")
+    assert json.loads(run("db", "check", "--json").stdout) == {"revision": head, "newest": head, "is_current": True}
+    assert json.loads(run("db", "upgrade", "--json").stdout) == {"revision": head}
+    assert json.loads(run("db", "downgrade", "base", "--json").stdout) == {"revision": None}
+    checked, told = run("db", "check"), run("db", "check", "--json")
     assert (checked.exit_code, checked.stdout) == (1, f"empty (newest: {head})\n")
+    assert told.exit_code == 1
+    assert json.loads(told.stdout) == {"revision": None, "newest": head, "is_current": False}
+    assert json.loads(run("db", "current", "--json").stdout) == {"revision": None}
+    too_new = run("users", "list")
+    assert (too_new.exit_code, too_new.stdout) == (EX_CONFIG, "")
+    assert too_new.stderr.endswith("run: python -m app.cli db upgrade\n")
+    grades = grades_of(run("doctor", "--json"), exit_code=1)
+    assert (grades["schema"], grades["jobs"]) == ("failed", "failed")
     monkeypatch.setenv("ENVIRONMENT", "production")
     monkeypatch.setenv("BCRYPT_ROUNDS", "12")
     too_old = run("create-admin", "--email", EMAIL, stdin=f"{PASSWORD}\n")
@@ -210,16 +221,45 @@ def test_a_downgrade_in_production_is_confirmed(environment: dict[str, str], mon
 def test_a_database_that_is_away_is_one_line(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Start-up: whatever command meets it, a line without the URL and no traceback."""
     monkeypatch.setenv("DATABASE_URL", "postgresql://merit:a-pass-word@127.0.0.1:1/merit")
-    for arguments in (["db", "check"], ["db", "upgrade"], ["ensure-admin"], ["create-admin", "--email", EMAIL]):
+    started = (
+        ["ensure-admin"],
+        ["create-admin", "--email", EMAIL],
+        ["users", "list"],
+        ["jobs", "run"],
+        ["audit", "head"],
+    )
+    for arguments in (["db", "check"], ["db", "upgrade"], *started):
         result = run(*arguments, stdin=f"{PASSWORD}\n")
         lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
         assert (result.exit_code in {1, EX_CONFIG}, len(lines)) == (True, 1), (arguments, said(result))
         assert "a-pass-word" not in said(result)
+    examined = run("doctor", "--json")
+    grades = grades_of(examined, exit_code=1)
+    assert (grades["secret"], grades["database"], grades["schema"], grades["jobs"]) == ("ok", *["failed"] * 3)
+    assert "a-pass-word" not in said(examined)
+
+
+def test_a_healthy_deployment_is_found_healthy(environment: dict[str, str]) -> None:
+    """`doctor`: nothing fails on a fresh database; people get a table."""
+    grades = grades_of(run("doctor", "--json"), exit_code=0)
+    assert grades == {
+        "secret": "ok", "database": grades["database"], "schema": "ok", "clock": "ok", "hashing": "warning",
+        "proxies": "ok", "data folder": "ok", "mail": "ok", "jobs": "ok",
+    }  # fmt: skip
+    shown = run("doctor")
+    assert (shown.exit_code, shown.stderr) == (0, "")
+    assert all(name in shown.stdout for name in ("finding", *grades))
+
+
+def grades_of(result: Result, *, exit_code: int) -> dict[str, str]:
+    """What `doctor --json` found."""
+    assert result.exit_code == exit_code, said(result)
+    return {finding["check"]: finding["grade"] for finding in map(json.loads, result.stdout.splitlines())}
 
 
 def test_a_fault_of_the_program_is_not_dressed_up() -> None:
     """Whatever is no refusal keeps its traceback."""
-    with pytest.raises(ZeroDivisionError), _refusals():
+    with pytest.raises(ZeroDivisionError), refusals():
         raise ZeroDivisionError
 
 
@@ -262,9 +302,20 @@ def test_the_document_needs_no_settings(environment: dict[str, str], monkeypatch
 
 
 def test_without_a_command_the_commands_are_listed(environment: dict[str, str]) -> None:
-    """A newcomer who types the bare program sees what there is."""
+    """A newcomer who types the bare program sees what there is, at once: what commands need, they import."""
     result = subprocess.run(
-        [sys.executable, "-m", "app.cli"], cwd=BACKEND_DIR, capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-X", "importtime", "-m", "app.cli"],
+        cwd=BACKEND_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
-    for command in ("serve", "create-admin", "ensure-admin", "export-openapi", "db"):
+    commands = ("serve", "worker", "create-admin", "ensure-admin", "doctor", "export-openapi")
+    for command in (*commands, "users", "roles", "keys", "jobs", "audit", "db"):
         assert command in result.stdout + result.stderr
+    imported = {
+        line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")
+    }
+    assert "app.cli.users" in imported
+    assert not imported & {"alembic", "fastapi", "sqlalchemy", "structlog", "app.main"}
