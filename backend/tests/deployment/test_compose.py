@@ -8,6 +8,7 @@ import yaml
 
 from app.core.settings import Settings
 from tests.deployment.dockerfile import ROOT, read_stages
+from tests.support import SECRET_KEY
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
 COMPOSE: dict[str, Any] = yaml.safe_load(COMPOSE_FILE.read_text(encoding="utf-8"))
@@ -113,6 +114,23 @@ def test_nothing_is_open_to_other_hosts() -> None:
     assert len(ports) == 2
     assert all(port.startswith("127.0.0.1:") for port in ports)
     assert SERVICES["api"]["ports"][0].endswith(f":{read_stages()[-1].environment['PORT']}")
+
+
+def test_mails_go_to_the_catcher_until_a_server_is_named() -> None:
+    """The settings as they are without an `.env` start, and name the catcher's own port for SMTP."""
+    environment = SERVICES["api"]["environment"]
+    names = [name for name in environment if name.startswith("SMTP_")] + ["MAIL_FROM", "PUBLIC_URL"]
+    assert all(environment[name].startswith(f"${{{name}:-") for name in names)
+    nested = environment | {"PUBLIC_URL": environment["PUBLIC_URL"].replace("${PORT:-8000}", "8000")}
+    defaults = {name: VARIABLE.sub(lambda match: match[3], nested[name]) for name in names}
+    assert defaults["SMTP_HOST"] in SERVICES
+    assert SERVICES["mail"]["image"].startswith("axllent/mailpit:")
+    assert defaults["SMTP_PORT"] == "1025", "where that image listens"
+    published = SERVICES["api"]["ports"][0].removesuffix(":8000").replace("${PORT:-8000}", "8000")
+    assert defaults["PUBLIC_URL"] == f"http://{published}"
+    given = {name.lower(): value for name, value in defaults.items() if value}
+    settings = Settings.load(_env_file=None, environment="production", secret_key=SECRET_KEY, **given)
+    assert settings.smtp_user is None
 
 
 def test_every_volume_is_declared() -> None:

@@ -54,7 +54,7 @@ class Container:
 
 
 def lay_out(stage: Stage, root: Path) -> Path:
-    """Copy what the stage copies to where it would stand, so that nobody may write it; give the working folder."""
+    """Copy what the stage copies to where it would stand, compile it so, and let nobody write it; give the folder."""
     workdir = root / stage.workdir.lstrip("/")
     for source, destination in stage.copies:
         target = workdir / destination
@@ -63,6 +63,9 @@ def lay_out(stage: Stage, root: Path) -> Path:
         else:
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / source, target)
+    program, *arguments = stage.arguments("RUN")[-1].split()
+    assert arguments[:2] == ["-m", "compileall"]
+    subprocess.run([Path(sys.executable).with_name(program), *arguments], cwd=workdir, env={}, check=True)
     for path in [root, *root.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     return workdir
@@ -127,6 +130,7 @@ def test_without_a_secret_it_stops_with_one_line(container: Container) -> None:
     assert not list(container.data.iterdir())
 
 
+@pytest.mark.timeout(150)  # a dozen programs one after the other, each started from nothing
 def test_migrate_make_the_admin_twice_and_serve(container: Container, tmp_path: Path) -> None:
     for command in ("db upgrade", "ensure-admin", "ensure-admin"):
         done = container.run("python", "-m", "app.cli", *command.split(), **ADMIN)
@@ -139,6 +143,7 @@ def test_migrate_make_the_admin_twice_and_serve(container: Container, tmp_path: 
         while (check := container.run(*IMAGE.health_check)).returncode != 0:
             assert server.poll() is None, log.read_text()
             assert time.monotonic() < deadline, check.stderr + log.read_text()
+            time.sleep(0.2)
         url = f"http://127.0.0.1:{container.environment['PORT']}"
         with httpx.Client(base_url=url) as client:
             login = {"email": ADMIN["FIRST_SUPERUSER_EMAIL"], "password": ADMIN["FIRST_SUPERUSER_PASSWORD"]}

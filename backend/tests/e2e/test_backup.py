@@ -1,8 +1,6 @@
 """The scripts for the embedded database: a backup of a busy service is a whole service again."""
 
-import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +11,14 @@ import pytest
 
 from tests.e2e.server import BACKEND, LiveServer, service_environment, serving
 from tests.support import PASSWORD
+from tools import programs
 
 SCRIPTS = BACKEND.parent / "scripts"
-
-pytestmark = pytest.mark.skipif(
-    bool(os.environ.get("TEST_DATABASE_URL")),
-    reason="about the embedded database; database servers have their own tools",
-)
 
 
 def run(script: str, *arguments: str | Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run a script of the repository to its end."""
-    command = [sys.executable, SCRIPTS / script, *arguments]
-    env = service_environment(**settings)
-    return subprocess.run(command, cwd=BACKEND, env=env, capture_output=True, text=True, timeout=30, check=False)
+    return programs.run((SCRIPTS / script, *arguments), env=service_environment(**settings))
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """Hashing does not hold up anyone else, measured from outside over real sockets."""
 
 import asyncio
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server with one thread for hashing, room for all the logins, and hashes that take a moment."""
     settings = {"HASH_WORKERS": "1", "HASH_QUEUE_SIZE": "60", "BCRYPT_ROUNDS": "9", "REQUEST_TIMEOUT_SECONDS": "30"}
     with (
-        fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url,
+        fresh_database(None) as url,
         serving(
             tmp_path_factory.mktemp("server"), DATABASE_URL=url, RATE_LIMITS="off", DRAIN_SECONDS="0", **settings
         ) as server,

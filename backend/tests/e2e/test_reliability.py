@@ -1,6 +1,5 @@
 """Small drills on real server processes; `make drill` does the same at length (see `docs/reliability.md`)."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -14,9 +13,9 @@ SEED = 7
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def place(server_url: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A database of its own for the drills."""
-    with site(os.environ.get("TEST_DATABASE_URL") or None, tmp_path_factory.mktemp("drill")) as lent:
+    with site(server_url, tmp_path_factory.mktemp("drill")) as lent:
         yield lent
 
 
@@ -32,10 +31,10 @@ async def test_acknowledged_writes_survive_kill_9(place: Site) -> None:
 
 
 async def test_a_lost_database_gives_honest_refusals_and_a_quick_return(place: Site) -> None:
-    """Promise 2: the database's port refuses, then cuts every connection."""
+    """Promise 2: the database's port refuses, then cuts every connection. `make drill` holds the half second."""
     if place.backend == "sqlite":
         return  # its database is a file
-    for result in await outages.drill(place, {Fault.REFUSED: 0.8, Fault.CUT: 0.8}):
+    for result in await outages.drill(place, {Fault.REFUSED: 0.8, Fault.CUT: 0.8}, recovery_seconds=5):
         assert_passed(result)
 
 
@@ -45,6 +44,10 @@ async def test_no_input_breaks_the_service(place: Site) -> None:
 
 
 async def test_parallel_registrations_and_refreshes_happen_once(place: Site) -> None:
-    """Promise 5, F5: 100 registrations of one address, 50 refreshes of one token, 40 refreshes against a logout."""
+    """Promise 5, R2, F1, F5: 100 registrations of one address, 50 refreshes of one token, 40 against a logout.
+
+    Two workers serve them. One registration is answered 201 and the others 409 with the reason, and the account works;
+    every refresh is answered 200 with the same successor, which works; nothing works after the logout.
+    """
     for result in await races.drill(place):
         assert_passed(result)

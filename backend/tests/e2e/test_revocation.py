@@ -3,7 +3,6 @@
 import base64
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -21,10 +20,10 @@ MAX_CONNECTIONS = 400
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HTTPConnection]]:
+def workers(server_url: str | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[HTTPConnection]]:
     """One connection to each of four workers of one host."""
     with (
-        fresh_database(os.environ.get("TEST_DATABASE_URL") or None) as url,
+        fresh_database(server_url) as url,
         serving(tmp_path_factory.mktemp("server"), DATABASE_URL=url, WORKERS=str(WORKERS), DRAIN_SECONDS="0") as server,
     ):
         connections = connect_to_each_worker(server)
