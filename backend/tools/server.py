@@ -5,7 +5,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +14,8 @@ from pathlib import Path
 import httpx
 
 from app.core.settings import Settings
+from tools.programs import Program, start
 
-BACKEND = Path(__file__).resolve().parents[1]
 START_SECONDS = 20
 STOP_SECONDS = 15
 
@@ -26,7 +25,7 @@ class LiveServer:
     """A started server. `environment` is what it was started with."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Program | subprocess.Popen[str]
     log: Path
     environment: dict[str, str]
 
@@ -98,9 +97,7 @@ def start_server(folder: Path, **settings: str) -> LiveServer:
     environment = service_environment(**defaults | settings)
     log = folder / "server.log"
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app.cli", "serve"], cwd=BACKEND, env=environment, stdout=output, stderr=output
-        )
+        process = start(("-m", "app.cli", "serve"), env=environment, stdout=output, stderr=output)
     return LiveServer(f"http://127.0.0.1:{environment['PORT']}", process, log, environment)
 
 

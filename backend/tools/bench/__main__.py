@@ -1,35 +1,21 @@
-"""Command line: `python -m tools.bench [--quick] [--write] [--peers-only]`."""
+"""Command line: `python -m tools.bench [--part accounts|appending|search|all] [--quick] [--write] [--peers-only]`.
+
+SQLite is always measured where databases differ; TEST_POSTGRES_URL and TEST_MYSQL_URL add the others.
+"""
 
 import argparse
 import os
 import platform
-import shutil
 import sys
-import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
-
-from tools.bench import database, measures, servers
-from tools.bench.machine import CAN_PIN, LOAD_CORE, SERVER_CORE, on_core
-from tools.bench.report import Report
+from tools.bench import accounts, appending, search
+from tools.bench.report import PAGE, Report
+from tools.databases import given_urls
 
 _BUSY = 0.5
-
-
-def _check() -> None:
-    """Stops with one clear line where this machine cannot run the bench."""
-    if sys.platform != "linux":
-        raise SystemExit("bench: needs Linux (it pins processes to cores and reads /proc)")
-    if shutil.which("wrk") is None:
-        raise SystemExit("bench: needs wrk, the load generator (Debian: apt-get install wrk)")
-    try:
-        with database.connect(database.server_url()):
-            pass
-    except psycopg.OperationalError as error:
-        raise SystemExit(f"bench: needs PostgreSQL; set TEST_POSTGRES_URL ({str(error).splitlines()[0]})") from error
 
 
 def _circumstances(report: Report) -> None:
@@ -42,59 +28,60 @@ def _circumstances(report: Report) -> None:
     report.note(f"load before the start {busy:.2f}" + (" (the machine was not quiet)" if busy > _BUSY else ""))
 
 
-def _pinned(report: Report, side: measures.Field) -> None:
-    if not CAN_PIN:
-        report.note("nothing was pinned: fewer than two cores are available")
-        return
-    for server in side.servers.values():
-        server.pin()
-    done, all_ = database.pin_backends([server.database for server in side.servers.values()])
-    report.note(
-        f"pinned: each server to core {SERVER_CORE}; the load and {done} of {all_} PostgreSQL backends open"
-        f" after the warm-up to core {LOAD_CORE} (not later ones, nor PostgreSQL's background processes)"
-    )
+def _accounts(report: Report, arguments: argparse.Namespace) -> None:
+    accounts.measure(report, is_quick=arguments.quick, with_merit=not arguments.peers_only)
 
 
-def _run(report: Report, plan: measures.Plan, *, with_merit: bool) -> None:
-    with ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        peers = stack.enter_context(database.database("peers"))
-        database.seed_plain(peers)
-        merit = None
-        if with_merit:
-            merit = stack.enter_context(database.database("merit"))
-            servers.migrate(merit)
-            database.seed_merit(merit)
-            measures.start(report, merit, logs, plan)
-        with ExitStack() as running:
-            side = measures.field(running, peers, merit, logs)
-            side.warm_up()
-            _pinned(report, side)
-            measures.own_profile(report, side, plan)
-            measures.admin_page(report, side, plan)
-            measures.memory(report, side)
-        measures.login_storm(report, peers, merit, logs, plan)
+def _appending(report: Report, arguments: argparse.Namespace) -> None:
+    for url in given_urls():
+        appending.measure(report, url, is_quick=arguments.quick)
 
 
-def main() -> None:
-    """Measures, prints the table, and writes it on request."""
-    parser = argparse.ArgumentParser(prog="python -m tools.bench", description="Measures the service beside two peers.")
-    parser.add_argument("--quick", action="store_true", help="under a minute, with wider errors")
-    parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
-    parser.add_argument("--peers-only", action="store_true", help="measure the two peers alone")
-    arguments = parser.parse_args()
-    _check()
-    on_core(LOAD_CORE)
+def _search(report: Report, arguments: argparse.Namespace) -> None:
+    for url in given_urls():
+        search.measure(report, url, is_quick=arguments.quick)
+
+
+PARTS: dict[str, Callable[[Report, argparse.Namespace], None]] = {
+    "accounts": _accounts,
+    "appending": _appending,
+    "search": _search,
+}
+"""What is measured, in this order; each part has its table in `docs/performance.md`."""
+
+
+def bench(part: str, arguments: argparse.Namespace) -> bool:
+    """Measure one part, print its table, and write it on request; whether every goal was met."""
     report, started = Report(), time.monotonic()
     _circumstances(report)
-    _run(report, measures.QUICK if arguments.quick else measures.FULL, with_merit=not arguments.peers_only)
-    report.note(
-        f"{'quick' if arguments.quick else 'full'} run of {time.monotonic() - started:.0f} s; medians over rounds"
-    )
-    print(report.table())
+    PARTS[part](report, arguments)
+    report.note(f"{'quick' if arguments.quick else 'full'} run of {time.monotonic() - started:.0f} s")
+    print(f"\n== {part}\n\n{report.table()}", flush=True)
     if arguments.write:
-        print(f"\nwritten to {report.write()}")
+        report.write(part)
+    return report.is_met
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.bench", description="Measures the service against its goals."
+    )
+    parser.add_argument("--part", choices=[*PARTS, "all"], default="all", help="what to measure; all by default")
+    parser.add_argument(
+        "--quick", action="store_true", help="minutes less, with wider errors; what is too little is VOID"
+    )
+    parser.add_argument("--write", action="store_true", help=f"put the table of each part into docs/{PAGE.name}")
+    parser.add_argument("--peers-only", action="store_true", help="of the accounts, measure the two peers alone")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure what was chosen; 1 where a goal was missed, or too little was measured to say."""
+    arguments = _arguments()
+    chosen = list(PARTS) if arguments.part == "all" else [arguments.part]
+    met = [bench(part, arguments) for part in chosen]
+    return 0 if all(met) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
-_BEGIN, _END = "<!-- bench: begin -->", "<!-- bench: end -->"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "performance.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +60,20 @@ class Report:
         )
         return body + "\n\n" + "\n".join(f"- {text}" for text in self.circumstances)
 
-    def write(self) -> Path:
-        """Puts the table between its marks in `docs/performance.md`, or appends it."""
-        page = _PAGE.read_text() if _PAGE.exists() else "# Performance\n"
-        before, _, rest = page.partition(_BEGIN)
-        after = rest.partition(_END)[2] or "\n"
-        _PAGE.parent.mkdir(parents=True, exist_ok=True)
-        _PAGE.write_text(f"{before.rstrip()}\n\n{_BEGIN}\n{self.table()}\n{_END}{after}")
-        return _PAGE
+    @property
+    def is_met(self) -> bool:
+        """Whether every target was reached; not where too little was measured to say."""
+        return all(line.passed is True for line in self.lines if line.target is not None)
+
+    def write(self, part: str, page: Path = PAGE) -> None:
+        """Put the table between the marks that a page has for this part.
+
+        Raises:
+            ValueError: the page has no such marks.
+        """
+        begin, end = f"<!-- bench {part}: begin -->", f"<!-- bench {part}: end -->"
+        before, found_begin, rest = page.read_text(encoding="utf-8").partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_begin or not found_end:
+            raise ValueError(f"{page.name} has no {begin} … {end}")
+        page.write_text(f"{before}{begin}\n{self.table()}\n{end}{after}", encoding="utf-8")

@@ -12,7 +12,8 @@ from app.auth.models import User
 from tools.drill.client import Client
 from tools.drill.report import Result, at_least
 from tools.drill.site import Site, new_address, register
-from tools.server import BACKEND, service_environment
+from tools.programs import BACKEND
+from tools.server import service_environment
 
 PROMISE = "7 a backup under load restores"
 COPIES = 3

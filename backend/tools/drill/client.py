@@ -96,7 +96,7 @@ class Client:
         reader, writer = await self._connected()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._exchange(reader, writer, data)
+                return await self._exchange(reader, writer, data, has_body=method != "HEAD")
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             self.close()
             raise UnknownOutcomeError(f"{method} {path}: {error!r}") from error
@@ -115,7 +115,9 @@ class Client:
                 raise RefusedError(str(error)) from error
         return self._streams
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> Answer:
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes, *, has_body: bool
+    ) -> Answer:
         started = time.perf_counter()
         writer.write(data)
         sending = asyncio.create_task(writer.drain())  # the answer to a refused body comes before it is sent
@@ -124,7 +126,7 @@ class Client:
             status = int(lines[0].split(" ")[1])
             pairs = (line.partition(":") for line in lines[1:] if line)
             headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            body = await _body(reader, headers) if has_body else b""
         finally:
             is_sent = sending.done()
             sending.cancel()
@@ -134,3 +136,15 @@ class Client:
         if not is_sent or headers.get("connection", "").lower() == "close":
             self.close()
         return answer
+
+
+async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    """The body of an answer, whose length was told before or chunk by chunk (RFC 9112 section 6)."""
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    chunks = []
+    while (size := int(await reader.readline(), 16)) > 0:
+        chunks.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return b"".join(chunks)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -19,7 +19,8 @@ from tools.drill.requests import Attempt, Operation, nasty_attempts, random_atte
 from tools.drill.site import API, Person, Site, login, new_person
 
 PROMISE = "3 no input breaks it"
-_CALLERS = 4
+_CORPUS_CALLERS = 4
+_GUEST_HEADER = "Guest-Token"
 _UNAUTHORIZED = 401
 _UNAVAILABLE = 503
 _SERVER_ERROR = 500
@@ -44,29 +45,44 @@ class Tally:
 
 
 class Caller:
-    """An administrator who sends one attempt after the other, and logs in anew when one of them ended the session."""
+    """Someone with a role who sends one attempt after the other, and logs in anew when one of them ended the session.
 
-    def __init__(self, site: Site, client: Client, tally: Tally) -> None:
+    A guest, who has no role, becomes another one instead.
+    """
+
+    def __init__(self, site: Site, client: Client, tally: Tally, role: Role | None) -> None:
         self._site = site
         self._client = client
         self._tally = tally
+        self._role = role
+        self._guest_token = ""
         self.person: Person
         self.other: Person
 
     async def prepare(self) -> None:
-        """Become a new administrator, and know someone else."""
+        """Become somebody new, and know someone else."""
         self.person, self.other = await new_person(self._client), await new_person(self._client)
-        promotion = update(User).where(User.id == self.person.id).values(role=Role.ADMIN)
+        if self._role is None:
+            guest = await self._client.request("POST", f"{API}/guests")
+            self._guest_token = guest.json()["token"]
+            return
+        promotion = update(User).where(User.id == self.person.id).values(role=self._role)
         await self._site.execute(promotion)
         self.person.keep(await login(self._client, self.person.email))
 
+    def _credentials(self, attempt: Attempt) -> tuple[str | None, dict[str, str]]:
+        """The access token and the headers of a request."""
+        if not attempt.is_signed or self._role is not None:
+            return self.person.access_token if attempt.is_signed else None, attempt.all_headers()
+        return None, {_GUEST_HEADER: self._guest_token} | attempt.all_headers()
+
     async def send(self, attempt: Attempt) -> None:
         """Send one attempt and judge its answer."""
-        token = self.person.access_token if attempt.is_signed else None
+        token, headers = self._credentials(attempt)
         path, operation = attempt.path(), attempt.operation
         try:
             answer = await self._client.request(
-                operation.method, path, token=token, body=attempt.content(), headers=attempt.all_headers()
+                operation.method, path, token=token, body=attempt.content(), headers=headers
             )
         except UnknownOutcomeError as error:
             self._tally.statuses[0] += 1
@@ -76,11 +92,14 @@ class Caller:
         if answer.status >= _SERVER_ERROR:
             content = (attempt.content() or b"")[:200]
             self._tally.violations.append(f"{operation.name}: {answer.status} for {path[:200]} {content!r}")
-        if token is not None and answer.status == _UNAUTHORIZED:
+        if attempt.is_signed and answer.status == _UNAUTHORIZED:
             await self._return()
 
     async def _return(self) -> None:
         """Log in again, or become someone else where that is no longer possible."""
+        if self._role is None:
+            await self._return_as_guest()
+            return
         mine = await self._client.request("GET", f"{API}/users/me", token=self.person.access_token)
         if mine.is_success:
             return
@@ -90,27 +109,36 @@ class Caller:
         else:
             await self.prepare()
 
+    async def _return_as_guest(self) -> None:
+        """Become another guest, if this one is gone."""
+        mine = await self._client.request("GET", f"{API}/guests/me", headers={_GUEST_HEADER: self._guest_token})
+        if not mine.is_success:
+            await self.prepare()
+
 
 async def _send_all(
     site: Site, port: int, operations: list[Operation], *, generated: int, stride: int, seed: int
 ) -> Tally:
     tally = Tally()
 
-    async def call(number: int) -> None:
+    roles = [*[Role.ADMIN] * _CORPUS_CALLERS, Role.USER, None]
+
+    async def call(number: int, role: Role | None) -> None:
         chance = random.Random(f"{seed}.{number}")  # noqa: S311 - to be repeatable
         async with Client(port) as client:
-            caller = Caller(site, client, tally)
+            caller = Caller(site, client, tally, role)
             await caller.prepare()
-            corpus = chain.from_iterable(_nasty(caller, operation) for operation in operations[number::_CALLERS])
+            mine = operations[number::_CORPUS_CALLERS] if role is Role.ADMIN else []
+            corpus = chain.from_iterable(_nasty(caller, operation) for operation in mine)
             for attempt in islice(corpus, 0, None, stride):
                 await caller.send(attempt)
-            for _ in range(generated // _CALLERS):
+            for _ in range(-(-generated // len(roles))):
                 operation = chance.choice(operations)
                 await caller.send(random_attempt(operation, caller.person, caller.other, chance))
 
     async with asyncio.TaskGroup() as group:
-        for number in range(_CALLERS):
-            group.create_task(call(number))
+        for number, role in enumerate(roles):
+            group.create_task(call(number, role))
     return tally
 
 
@@ -130,6 +158,16 @@ def unhandled(log: Path, start: int) -> list[str]:
     return found
 
 
+def figure(tally: Tally, operations: Sequence[Operation]) -> str:
+    """What came out, and over how many operations of the document and pages beside it."""
+    unavailable = tally.statuses[_UNAVAILABLE]
+    documented = sum(operation.is_documented for operation in operations)
+    return (
+        f"{tally.count(500, 600) - unavailable} faults, {unavailable} overloads; {tally.count(200, 300):,} admitted,"
+        f" {tally.count(400, 500):,} refused, {documented} operations and {len(operations) - documented} beside them"
+    )
+
+
 async def drill(site: Site, *, generated: int, seed: int, stride: int = 1) -> Result:
     """Send the corpus in every field of every operation, then generated requests; look into the log at the end.
 
@@ -141,17 +179,12 @@ async def drill(site: Site, *, generated: int, seed: int, stride: int = 1) -> Re
         async with Client(server.port) as client:
             operations = read_operations((await client.request("GET", "/openapi.json")).json())
         tally = await _send_all(site, server.port, operations, generated=generated, stride=stride, seed=seed)
-    unavailable = tally.statuses[_UNAVAILABLE]
-    figure = (
-        f"{tally.count(500, 600) - unavailable} faults, {unavailable} overloads; {tally.count(200, 300):,} admitted,"
-        f" {tally.count(400, 500):,} refused, {len(operations)} operations"
-    )
     return Result(
         PROMISE,
         site.name,
         tally.total,
         0,
-        figure,
+        figure(tally, operations),
         violations=[*tally.violations, *unhandled(log, log_start)],
         shortfalls=[
             *at_least(generated, tally.total, "requests"),

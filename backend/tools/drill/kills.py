@@ -182,7 +182,8 @@ async def drill(site: Site, kills: int, seed: int) -> Result:
     for life in range(kills + 1):
         mode = _MODES[life % len(_MODES)]
         failpoint = "" if mode == "random" or life == kills else f"{mode}:kill:{chance.randint(20, 60)}"
-        server = site.start(PORT=port, FAILPOINTS=failpoint)
+        # Failpoints count commits: those of jobs would come between.
+        server = site.start(PORT=port, FAILPOINTS=failpoint, JOB_WORKERS="0", METRICS_FLUSH_SECONDS="0")
         try:
             await asyncio.to_thread(server.wait_until_ready)
             if ledger is not None:

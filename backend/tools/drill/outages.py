@@ -150,7 +150,9 @@ def _recovers(event: Event, kind: str, healed_at: float) -> bool:
     return event.kind == kind and event.is_success and event.ended > healed_at
 
 
-async def _one_fault(proxy: Proxy, arrivals: Arrivals, fault: Fault, seconds: float) -> Judgement:
+async def _one_fault(
+    proxy: Proxy, arrivals: Arrivals, fault: Fault, seconds: float, *, recovery_limit: float
+) -> Judgement:
     flow = asyncio.create_task(arrivals.flow())
     await asyncio.sleep(0.5)
     failed_at = time.monotonic()
@@ -158,19 +160,18 @@ async def _one_fault(proxy: Proxy, arrivals: Arrivals, fault: Fault, seconds: fl
     await asyncio.sleep(seconds)
     await proxy.heal()
     healed_at = time.monotonic()
-    limit = FORGOTTEN_RECOVERY_SECONDS if fault is Fault.VANISHED else RECOVERY_SECONDS
-    for _ in range(round(limit / _ARRIVAL_SECONDS)):
+    for _ in range(round(recovery_limit / _ARRIVAL_SECONDS)):
         if arrivals.have_recovered(healed_at):
             break
         await asyncio.sleep(_ARRIVAL_SECONDS)
     await asyncio.sleep(_AFTERMATH_SECONDS)
     flow.cancel()
     await asyncio.gather(flow, return_exceptions=True)
-    return judge(arrivals.events, failed_at, healed_at, limit)
+    return judge(arrivals.events, failed_at, healed_at, recovery_limit)
 
 
-async def drill(site: Site, faults: dict[Fault, float]) -> list[Result]:
-    """Take the database away from a running server in each way, and give it back."""
+async def drill(site: Site, faults: dict[Fault, float], *, recovery_seconds: float = RECOVERY_SECONDS) -> list[Result]:
+    """Take the database away from a running server in each way, and give it back; then it must serve in time."""
     url = make_url(site.url)
     results = []
     async with proxied(url.port or DEFAULT_PORTS[site.backend]) as proxy:
@@ -178,7 +179,9 @@ async def drill(site: Site, faults: dict[Fault, float]) -> list[Result]:
         async with replace(site, url=through_proxy).running() as server, Client(server.port) as client:
             reader, guest = await new_person(client), await new_person(client)
             for fault, seconds in faults.items():
-                judged = await _one_fault(proxy, Arrivals(server.port, reader, guest), fault, seconds)
+                limit = FORGOTTEN_RECOVERY_SECONDS if fault is Fault.VANISHED else recovery_seconds
+                arrivals = Arrivals(server.port, reader, guest)
+                judged = await _one_fault(proxy, arrivals, fault, seconds, recovery_limit=limit)
                 results.append(_result(site, fault, judged))
     return results
 

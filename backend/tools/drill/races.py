@@ -24,9 +24,8 @@ _PEOPLE = 8
 async def drill(
     site: Site, registrations: int = 100, refreshes: int = 50, *, logouts: int = 40, seed: int = 0
 ) -> list[Result]:
-    """Many connections at once, spread over two workers where the database allows several."""
-    workers = "1" if site.backend == "sqlite" else "2"
-    async with site.running(WORKERS=workers, HASH_QUEUE_SIZE=str(registrations)) as server:
+    """Many connections at once, spread over two workers."""
+    async with site.running(WORKERS="2", HASH_QUEUE_SIZE=str(registrations)) as server:
         return [
             await _register(site, server, registrations),
             await _refresh(site, server, refreshes),
@@ -64,6 +63,12 @@ async def _register(site: Site, server: LiveServer, count: int) -> Result:
     ]
     if accounts != 1 or statuses[_CREATED] != 1:
         violations.append(f"{accounts} accounts, {statuses[_CREATED]} times 201")
+    reasons = {answer.json()["code"] for answer in answers if answer.status == _CONFLICT}
+    if reasons - {"email_taken"}:
+        violations.append(f"409 for {reasons}")
+    async with Client(server.port) as client:
+        if not (await login(client, email.lower())).is_success:
+            violations.append("the account does not work")
     figure = f"{accounts} account; {statuses[_CREATED]} times 201, {statuses[_CONFLICT]} times 409"
     return Result(REGISTRATIONS, site.name, count, 0, figure, violations, at_least(count, statuses.total(), "answers"))
 
@@ -89,8 +94,20 @@ async def _refresh(site: Site, server: LiveServer, count: int) -> Result:
     violations = [f"{count} times {status}" for status, count in statuses.items() if status != 200]
     if len(successors) != 1 or row.rt_generation != 2 or row.revoked_at is not None or reuses:
         violations.append(f"{len(successors)} successors, generation {row.rt_generation}, {reuses} reuses")
+    for successor in successors:
+        violations += await _trouble_with(server, successor)
     figure = f"{len(successors)} successor; {statuses[200]} times 200, generation {row.rt_generation}"
     return Result(REFRESHES, site.name, count, 0, figure, violations, at_least(count, statuses.total(), "answers"))
+
+
+async def _trouble_with(server: LiveServer, refresh_token: str) -> list[str]:
+    """What does not work with a refresh token, and with the access token that it brings."""
+    async with Client(server.port) as client:
+        renewed = await client.request("POST", f"{API}/auth/refresh", json={"refresh_token": refresh_token})
+        if not renewed.is_success:
+            return [f"{renewed.status} for the successor"]
+        me = await client.request("GET", f"{API}/users/me", token=renewed.json()["access_token"])
+        return [] if me.is_success else [f"{me.status} for the successor's access token"]
 
 
 async def _logout(site: Site, server: LiveServer, count: int, seed: int) -> Result:

@@ -1,11 +1,11 @@
 """What was promised and what happened: one line a drill, on the screen and in `docs/reliability.md`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
-_BEGIN, _END = "<!-- drill: begin -->", "<!-- drill: end -->"
 _COLUMNS = ("promise", "database", "operations", "faults", "figure", "verdict")
 
 
@@ -47,6 +47,11 @@ def at_least(minimum: int, actual: int, what: str) -> list[str]:
     return [] if actual >= minimum else [f"only {actual} {what}, {minimum} are needed"]
 
 
+def promises_of(results: Iterable[Result]) -> set[int]:
+    """The numbers of the promises that have a result."""
+    return {int(result.promise.split(" ", 1)[0]) for result in results}
+
+
 def table(results: list[Result]) -> str:
     """The results as a Markdown table."""
     rows = [_COLUMNS, *(result.cells() for result in results)]
@@ -57,14 +62,15 @@ def table(results: list[Result]) -> str:
     )
 
 
-def write(text: str, page: Path = PAGE) -> None:
-    """Put a text between the marks of a page.
+def write(part: str, text: str, page: Path = PAGE) -> None:
+    """Put a text between the marks that a page has for this part.
 
     Raises:
-        ValueError: the page has no marks.
+        ValueError: the page has no such marks.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise ValueError(f"{page.name} has no {_BEGIN} … {_END}")
-    page.write_text(f"{before}{_BEGIN}\n{text}\n{_END}{after}", encoding="utf-8")
+    begin, end = f"<!-- drill {part}: begin -->", f"<!-- drill {part}: end -->"
+    before, found_begin, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ValueError(f"{page.name} has no {begin} … {end}")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

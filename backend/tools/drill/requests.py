@@ -1,4 +1,4 @@
-"""Requests made from the OpenAPI document: the corpus in every field, and random ones."""
+"""Requests made from the OpenAPI document, and to the pages beside it: the corpus in every field, and random ones."""
 
 import random
 import secrets
@@ -7,13 +7,21 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from app.auth.mail_flows.page_rendering import PAGES
 from tools.drill import corpus
 from tools.drill.client import FORM, JSON
 from tools.drill.site import PASSWORD, Person, new_address
 
 Json = dict[str, Any]
 _METHODS = ("get", "put", "post", "delete", "patch")
+_READS = ("GET", "HEAD")
+_TEXT: Json = {"type": "string"}
 _HEALTH = "/health/"
+_DASHBOARD = "/admin/dashboard"
+_KEY_SET = "/.well-known/jwks.json"
+_WELL_KNOWN = tuple(
+    f"/.well-known/{name}" for name in ("oauth-authorization-server", "security.txt", "change-password")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +36,10 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the document; `media_type` is that of its body, None where it has none."""
+    """One operation; `media_type` is that of its body, None where it has none.
+
+    `is_documented` where the OpenAPI document tells of it.
+    """
 
     name: str
     method: str
@@ -36,6 +47,7 @@ class Operation:
     fields: tuple[Field, ...]
     media_type: str | None
     needs_token: bool
+    is_documented: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +98,41 @@ def _quoted(value: object) -> str:
 
 
 def read_operations(document: Json) -> list[Operation]:
-    """Every operation of an OpenAPI document but the health checks, which take nothing."""
-    return [
+    """Every operation of an OpenAPI document but the health checks, which take nothing; then those beside it."""
+    documented = [
         _operation(document, path, method, item[method])
         for path, item in document["paths"].items()
         if not path.startswith(_HEALTH)
         for method in _METHODS
         if method in item
     ]
+    return [*documented, *_undocumented()]
+
+
+def _undocumented() -> Iterator[Operation]:
+    """What is for browsers and for programs that know where to look: the pages of accounts, and `/.well-known/`."""
+    yield Operation(f"HEAD {_KEY_SET}", "HEAD", _KEY_SET, (), None, needs_token=False)
+    for path in _WELL_KNOWN:
+        yield from (Operation(f"{method} {path}", method, path, (), None, needs_token=False) for method in _READS)
+    for path, page in PAGES.items():
+        link = (Field("token", "query", _TEXT, is_required=False),)
+        form = (
+            Field("token", "body", _TEXT, is_required=True),
+            *(Field(item.name, "body", _TEXT, item.is_required) for item in page.fields),
+        )
+        yield from (Operation(f"{method} {path}", method, path, link, None, needs_token=False) for method in _READS)
+        yield Operation(f"POST {path}", "POST", path, form, FORM, needs_token=False)
+    login = tuple(Field(name, "body", _TEXT, name != "period") for name in ("login", "password", "period"))
+    yield Operation(
+        f"GET {_DASHBOARD}",
+        "GET",
+        _DASHBOARD,
+        (Field("period", "query", _TEXT, is_required=False),),
+        None,
+        needs_token=False,
+    )
+    yield Operation(f"POST {_DASHBOARD}", "POST", _DASHBOARD, login, FORM, needs_token=False)
+    yield Operation("dashboard logout", "POST", f"{_DASHBOARD}/logout", (), FORM, needs_token=False)
 
 
 def _operation(document: Json, path: str, method: str, operation: Json) -> Operation:
@@ -108,10 +147,12 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Opera
         required = schema.get("required", [])
         fields += [
             Field(name, "body", _resolved(document, member), name in required)
-            for name, member in schema["properties"].items()
+            for name, member in schema.get("properties", {}).items()
         ]
     needs_token = bool(operation.get("security")) and {} not in operation["security"]
-    return Operation(operation["operationId"], method.upper(), path, tuple(fields), media_type, needs_token)
+    return Operation(
+        operation["operationId"], method.upper(), path, tuple(fields), media_type, needs_token, is_documented=True
+    )
 
 
 def _resolved(document: Json, schema: Json) -> Json:

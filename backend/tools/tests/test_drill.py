@@ -2,24 +2,54 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import UUID
 
 import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import SecretStr
 
-from tools.drill.__main__ import shares
+from app.core.settings import Settings
+from app.main import create_app
+from tools.drill import (
+    backups,
+    callers,
+    crowd,
+    deployment,
+    disclosure,
+    inputs,
+    jobs,
+    kills,
+    outages,
+    races,
+    rotation,
+    streams,
+)
+from tools.drill.__main__ import FULL, PARTS, Run, shares, unanswered
 from tools.drill.client import Client, RefusedError, UnknownOutcomeError
 from tools.drill.corpus import dump_json
 from tools.drill.outages import RECOVERY_SECONDS, Event, judge
 from tools.drill.proxy import Fault, proxied
-from tools.drill.report import Result, Verdict, at_least, table, write
+from tools.drill.report import PAGE, Result, Verdict, at_least, table, write
 from tools.drill.requests import nasty_attempts, random_attempt, read_operations
 from tools.drill.site import Person
 from tools.drill.statistics import kolmogorov_smirnov
 from tools.server import free_port
 
+SEVERAL: dict[Any, str] = {
+    outages: outages.PROMISE,
+    races: races.REGISTRATIONS,
+    disclosure: disclosure.PROMISE,
+}
+"""The drills that have several results, with the promise of one."""
+ONE: dict[Any, str] = {
+    module: module.PROMISE for module in (backups, callers, crowd, deployment, inputs, jobs, kills, rotation, streams)
+}
 PERSON = Person(UUID(int=1), "ada@example.com", refresh_token="rt1.x")
 DOCUMENT = {
     "paths": {
@@ -73,12 +103,11 @@ def test_a_drill_that_did_too_little_is_void(violations: list[str], shortfalls: 
 
 def test_the_table_is_written_between_the_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- drill: begin -->\nold\n<!-- drill: end -->\nafter\n")
-    write("new", page)
-    assert page.read_text() == "before\n<!-- drill: begin -->\nnew\n<!-- drill: end -->\nafter\n"
-    page.write_text("no marks")
+    page.write_text("before\n<!-- drill core: begin -->\nold\n<!-- drill core: end -->\nafter\n")
+    write("core", "new", page)
+    assert page.read_text() == "before\n<!-- drill core: begin -->\nnew\n<!-- drill core: end -->\nafter\n"
     with pytest.raises(ValueError, match="has no"):
-        write("new", page)
+        write("long", "new", page)
 
 
 def test_samples_of_one_source_are_told_from_samples_of_two() -> None:
@@ -110,7 +139,7 @@ def test_an_outage_is_judged() -> None:
 
 
 def test_requests_are_made_from_the_document() -> None:
-    [operation] = read_operations(DOCUMENT)
+    operation, *_ = read_operations(DOCUMENT)
     assert (operation.name, operation.method, operation.needs_token) == ("change_thing", "PATCH", True)
     plain, *nasty = nasty_attempts(operation, PERSON, PERSON)
     assert plain.path() == f"/things/{PERSON.id}"
@@ -171,3 +200,81 @@ async def test_the_proxy_breaks_and_heals(fault: Fault) -> None:
             await client.request("GET", "/")
         await proxy.heal()
         assert (await client.request("GET", "/")).status == 200
+
+
+def test_every_route_gets_the_corpus() -> None:
+    """Those that the document does not tell of too; the pages that show it and the health checks take nothing."""
+    app = create_app(Settings(secret_key=SecretStr("an-arbitrary-key-of-more-than-32-bytes")))
+    routes = {
+        (method, route.path)
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute) and not str(route.path).startswith("/health/")
+        for method in route.methods or ()
+    }
+    operations = read_operations(app.openapi())
+    assert routes == {(operation.method, operation.path) for operation in operations}
+    forms = {each.path: {item.name for item in each.fields} for each in operations if each.name == f"POST {each.path}"}
+    assert forms["/account/password/reset"] == {"token", "new_password"}
+    assert forms["/account/invitation"] == {"token", "password", "full_name", "username"}
+
+
+async def test_an_answer_to_head_has_no_body() -> None:
+    """RFC 9110 section 9.3.2: whatever length it tells of, nothing comes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, Client(server.sockets[0].getsockname()[1]) as client:
+        assert [(await client.request("HEAD", "/")).body for _ in range(2)] == [b"", b""]
+
+
+async def test_every_promise_of_the_page_has_a_row_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promise without a drill, or a drill without a row, fails this test; so does a part without its marks."""
+    page = PAGE.read_text(encoding="utf-8")
+    promised = {int(number) for number in re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)}
+    assert promised == {number for numbers in PARTS.values() for number in numbers}
+    assert all(f"<!-- drill {part}: {edge} -->" in page for part in PARTS for edge in ("begin", "end"))
+    for module, promise in (SEVERAL | ONE).items():
+        result = Result(promise, "SQLite", 1, 1, "figure")
+
+        async def drilled(*_: object, found: Any = [result] if module in SEVERAL else result, **__: object) -> Any:
+            return found
+
+        monkeypatch.setattr(module, "drill", drilled)
+    sites: Any = [SimpleNamespace(backend=backend) for backend in ("sqlite", "postgresql")]
+    run = Run(sites, FULL, seed=1)
+    await run.carry_out(promised)
+    rows = re.findall(r"^\| (\d+) ", table(run.results), re.MULTILINE)
+    assert {int(number) for number in rows} == promised
+    assert unanswered(run.results, promised) == []
+    assert unanswered(run.results[1:], [99]) == ["VOID: promise 99 has no row"]
+    assert {result.promise for result in run.results} == {*SEVERAL.values(), *ONE.values()}
+
+
+def test_the_operations_are_counted_in_the_document() -> None:
+    document = create_app(Settings(secret_key=SecretStr("an-arbitrary-key-of-more-than-32-bytes"))).openapi()
+    told = sum(
+        method in {"get", "put", "post", "delete", "patch"}
+        for path, item in document["paths"].items()
+        if not path.startswith("/health/")
+        for method in item
+    )
+    operations = read_operations(document)
+    assert f" {told} operations and {len(operations) - told} beside them" in inputs.figure(inputs.Tally(), operations)
+
+
+def test_a_failed_cell_of_the_callers_table_is_a_violation(tmp_path: Path) -> None:
+    report = tmp_path / "callers.xml"
+
+    def judged(operations: int, beside: str = "") -> Result:
+        told = f'<properties><property name="{callers.OPERATIONS}" value="{operations}"/></properties>'
+        report.write_text(f'<testsuite><testcase name="table">{told}</testcase>{beside}</testsuite>')
+        return callers.judge("SQLite", report)
+
+    assert judged(120).verdict is Verdict.PASS
+    assert judged(3).verdict is Verdict.VOID
+    assert judged(120, '<testcase name="other"><failure/></testcase>').violations == ["other"]
