@@ -12,7 +12,7 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 
 # Settings come from the environment first and from .env second; make sets none of them itself.
 
-.PHONY: help run test check format admin migrate openapi bench drill lock clean
+.PHONY: help run test check format admin migrate openapi bench drill fuzz lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ help: ## list the targets
 run: $(VENV)/.runtime .env ## install what is missing, migrate the embedded database, serve
 	@cd backend && exec "$(BIN)/python" -m app.cli serve
 
-test: $(VENV)/.dev ## all tests on SQLite, and on TEST_POSTGRES_URL and TEST_MYSQL_URL where set
+test: $(VENV)/.dev ## all tests on SQLite, and what uses a database on TEST_POSTGRES_URL and TEST_MYSQL_URL where set
 	@cd backend && exec "$(BIN)/python" -m tools.suite test
 
 check: $(VENV)/.dev ## the tests, and: format, lint, types, imports, own rules, migrations, coverage, secrets
@@ -39,11 +39,14 @@ openapi: $(VENV)/.runtime .env ## write the API's description to backend/var/ope
 	@mkdir -p backend/var
 	@cd backend && "$(BIN)/python" -m app.cli export-openapi > var/openapi.json && echo "backend/var/openapi.json"
 
-bench: $(VENV)/.dev ## measure the speed against the practical limit and a plain service
-	@cd backend && exec "$(BIN)/python" -m tools.bench
+bench: $(VENV)/.dev ## measure the speed against its goals (OPTIONS="--help" tells of the parts)
+	@cd backend && exec "$(BIN)/python" -m tools.bench $(OPTIONS)
 
-drill: $(VENV)/.dev ## kill, cut off and stall a running service, and count what was lost
-	@cd backend && exec "$(BIN)/python" -m tools.drill
+drill: $(VENV)/.dev ## kill, cut off and stall a running service, and count what was lost (OPTIONS="--help")
+	@cd backend && exec "$(BIN)/python" -m tools.drill $(OPTIONS)
+
+fuzz: $(VENV)/.dev ## send ten thousand generated requests and the nasty corpus, and look for a fault
+	@cd backend && exec "$(BIN)/python" -m tools.fuzz $(OPTIONS)
 
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-config --no-header \
 	--no-emit-index-url --no-emit-find-links --quiet $(if $(UPGRADE),--upgrade)
