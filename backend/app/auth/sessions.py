@@ -243,8 +243,9 @@ class SessionManager:
         )
         await self.end([session.id], session.user_id, SessionEndReason.REFRESH_REUSED, client)
         owner = await self._users.get(session.user_id)
-        if owner is not None:  # pragma: no branch - a session goes with its owner
-            await self._mails.notify(owner, Notice.REFRESH_REUSED, client)
+        if owner is None:  # pragma: no cover # a session goes with its owner
+            raise InvalidGrantError
+        await self._mails.notify(owner, Notice.REFRESH_REUSED, client)
         await self._session.commit()  # commit: security write before a refusal
         raise InvalidGrantError
 

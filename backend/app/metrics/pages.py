@@ -85,7 +85,7 @@ async def log_in_to_dashboard(
     )
     tokens = await auth.login(attempt, client)
     transport.keep(DASHBOARD_COOKIE, tokens.refresh_token, _COOKIE_LIFE)
-    if tokens.device_cookie is not None:  # pragma: no branch - every login gives one
+    if tokens.device_cookie is not None:  # every login gives one
         transport.keep(DEVICE_COOKIE, tokens.device_cookie, DEVICE_MEMORY)
     return answer
 

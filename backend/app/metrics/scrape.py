@@ -63,7 +63,7 @@ class ScrapeService:
         connections = []
         for lane, engine in (("write", self._database.writer), ("read", self._database.reader)):
             pool = engine.pool
-            if isinstance(pool, QueuePool):  # pragma: no branch - of every engine here
+            if isinstance(pool, QueuePool):  # it is, of every engine here
                 for state, count in (("in_use", pool.checkedout()), ("idle", pool.checkedin())):
                     connections.append(Sample(count, {**worker, "lane": lane, "state": state}))
         dropped = [Sample(self._metrics.dropped, worker)]

@@ -62,7 +62,7 @@ class Sketch:
         if rank <= seen:
             return 0.0
         index = 0
-        for index in sorted(self._buckets):  # pragma: no branch - the last one holds the highest rank
+        for index in sorted(self._buckets):
             seen += self._buckets[index]
             if rank <= seen:
                 break

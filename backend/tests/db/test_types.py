@@ -97,6 +97,14 @@ async def test_every_type_comes_back_as_it_went(services: Services, table: Table
             assert len(list(await session.execute(select(table).where(table.c[name] == FULL[name])))) >= 1, name
 
 
+@pytest.mark.parametrize("price", ["0.0000000001", "-1.5e-10", "1e10", "-1e30"])
+async def test_a_number_that_is_not_stored_exactly_is_refused(services: Services, table: Table, price: str) -> None:
+    """Never rounded, whatever the database would do."""
+    async with services.database.session() as session:
+        with pytest.raises(StatementError, match="at most 9 decimals"):
+            await session.execute(insert(table), [{"id": new_id(), "price": Decimal(price)}])
+
+
 async def test_ids_are_ordered_by_time_in_the_database_too(services: Services, table: Table) -> None:
     """UUIDv7 keeps its order in bytes, so that (column, id) pages and compact indexes work everywhere."""
     ids = [new_id() for _ in range(50)]

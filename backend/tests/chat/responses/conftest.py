@@ -61,3 +61,4 @@ async def caller(app: FastAPI, client: httpx.AsyncClient, live_app: LiveApp) -> 
         http.headers.update(account.headers)
         owner = Owner(user_id=UUID(account.id))
         yield Caller(http, owner, await live_app.conversation(owner))
+        await live_app.come_to_rest()

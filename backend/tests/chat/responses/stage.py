@@ -123,6 +123,15 @@ class LiveApp:
             await asyncio.sleep(0.02)
         return row
 
+    async def come_to_rest(self) -> None:
+        """Have every reply end that a test has left behind, before its rows are taken away."""
+        engine = self.services.replies.engine
+        for response_id in list(engine.generating):
+            await engine.cancel(response_id)
+        if engine._tasks:
+            _, left = await asyncio.wait(engine._tasks, timeout=PATIENCE_SECONDS)
+            assert not left, "replies that do not end"
+
     async def text_of(self, response_id: str, words: int = 2) -> str:
         """What is stored of a reply's text, once that is so many words."""
         async with asyncio.timeout(PATIENCE_SECONDS):
