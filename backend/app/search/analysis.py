@@ -5,10 +5,8 @@ import struct
 import unicodedata
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
-
-import snowballstemmer
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from app.search.models import MAX_POSITIONS, MAX_TERM_LENGTH
 from app.search.types import MAX_BODY_LENGTH, MAX_TITLE_LENGTH, Document, Language
@@ -44,7 +42,6 @@ _ENDINGS = (
     *("ible", "ic", "ing", "ingly", "ion", "ional", "ions", "ious", "ism", "ist", "ity", "ive", "ively", "ize", "less"),
     *("ly", "ment", "ness", "ous", "s", "tion", "tional", "ual", "ure", "y"),
 )
-_STEMMERS = {language: snowballstemmer.stemmer(language.value) for language in Language}
 
 
 class Token(NamedTuple):
@@ -77,10 +74,17 @@ def term_of(word: str, language: Language) -> str:
     """The form in which one word is looked up: folded (NFKC, no case), its stem, without accents on Latin letters."""
     term = word.lower() if word.isascii() else "".join(_fold(word).split())
     if len(term) <= _MAX_STEMMED_LENGTH and term.isalpha():
-        term = _STEMMERS[language].stemWord(term)
+        term = _stemmer(language).stemWord(term)
     if not term.isascii() and _LATIN.fullmatch(term):
         term = _ACCENTS.sub("", unicodedata.normalize("NFKD", term))
     return term[:MAX_TERM_LENGTH]
+
+
+@cache
+def _stemmer(language: Language) -> Any:
+    import snowballstemmer  # noqa: PLC0415 - its thirty languages are a fiftieth of a start
+
+    return snowballstemmer.stemmer(language.value)
 
 
 def beginnings(prefix: str, language: Language) -> tuple[str, list[str]]:

@@ -133,7 +133,8 @@ def merit(database: URL, logs: Path, *, rate_limits: bool = True) -> Iterator[Se
 
 def merit_environment(database: URL) -> dict[str, str]:
     """The settings our service is measured with."""
-    return {"DATABASE_URL": text(database), "SECRET_KEY": _SECRET, "ENVIRONMENT": "development"}
+    settings = {"DATABASE_URL": text(database), "SECRET_KEY": _SECRET, "ENVIRONMENT": "development"}
+    return settings | {"PYTHONDONTWRITEBYTECODE": ""}  # the code is compiled once, as where it is installed
 
 
 def migrate(database: URL) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from app.chat.models import Message
-from app.chat.responses.types import MAX_PROMPT_LENGTH
+from app.chat.responses.types import MAX_PROMPT_LENGTH, PromptMessage
 from app.chat.types import MessageRole
 from app.llm.schemas import ModelParams
 from app.llm.types import ModelMessage, ModelRequest
@@ -17,7 +17,7 @@ _SHOWN = frozenset({MessageRole.USER, MessageRole.ASSISTANT, MessageRole.SYSTEM,
 def build_request(
     model: str,
     prompts: Iterable[str | None],
-    path: Sequence[Message],
+    path: Sequence[PromptMessage | Message],
     params: ModelParams,
     *,
     is_continued: bool = False,

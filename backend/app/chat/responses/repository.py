@@ -1,6 +1,7 @@
 """The SQL of replies: their rows, their attempts and their events."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from app.chat.responses.types import (
     AttemptStatus,
     Event,
     EventKind,
+    PromptMessage,
 )
 from app.chat.types import UNFINISHED, MessageStatus
 from app.core.ids import new_id
@@ -32,6 +34,7 @@ _CALL = ("response_id", "number")
 _OUTCOME = ("status", "error", "ended_at")
 _CLOCKS_DIFFER_BY = timedelta(minutes=1)
 _STEPS_AT_ONCE = 50
+_PROMPT_COLUMNS = [Message.__table__.c[item.name] for item in fields(PromptMessage)]
 
 _EVENTS_AFTER = PreparedSelect(
     ResponseEvent,
@@ -138,13 +141,14 @@ class ResponseRepository(OwnerRepository[Response]):
 class ReplyMessageRepository(MessageRepository):
     """The messages that replies become."""
 
-    async def prompt_path(self, conversation_id: UUID, leaf_id: UUID) -> list[Message]:
+    async def prompt_path(self, conversation_id: UUID, leaf_id: UUID) -> list[PromptMessage]:
         """What of the way to a leaf a model can be shown, and little more: some steps at a time, texts are long."""
-        found: list[Message] = []
+        found: list[PromptMessage] = []
         next_id: UUID | None = leaf_id
         length = 0
         while next_id is not None and length < MAX_PROMPT_LENGTH and len(found) < MAX_PROMPT_MESSAGES:
-            steps = await self.path(conversation_id, next_id, _STEPS_AT_ONCE)
+            rows = await self._climb(conversation_id, next_id, _STEPS_AT_ONCE, _PROMPT_COLUMNS)
+            steps = [PromptMessage(**row._mapping) for row in rows]
             found = [*steps, *found]
             length += sum(len(message.content) for message in steps)
             next_id = steps[0].parent_id if steps else None

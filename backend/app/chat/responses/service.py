@@ -26,7 +26,7 @@ from app.chat.responses.repository import (
     ReplyMessageRepository,
     ResponseRepository,
 )
-from app.chat.responses.types import Event, EventKind, Words
+from app.chat.responses.types import Event, EventKind, PromptMessage, Words
 from app.chat.responses.views import ReplyReader, ReplyView, created_event
 from app.chat.types import UNFINISHED, MessageRole, MessageStatus
 from app.chat.usage.service import UsageService
@@ -153,7 +153,12 @@ class ReplyService:
         return await self.get(response_id)
 
     async def _ask(
-        self, conversation: Conversation, path: Sequence[Message], wish: Wish, *, continued: Message | None = None
+        self,
+        conversation: Conversation,
+        path: Sequence[PromptMessage | Message],
+        wish: Wish,
+        *,
+        continued: Message | None = None,
     ) -> None:
         """Store the reply that is to come, and have it generated after the commit. What blocks others comes last."""
         model = wish.model or (continued.model if continued else None) or conversation.default_model
@@ -187,7 +192,7 @@ class ReplyService:
     async def _add_reply(
         self,
         conversation: Conversation,
-        path: Sequence[Message],
+        path: Sequence[PromptMessage | Message],
         wish: Wish,
         request: ModelRequest,
         continued: Message | None,
@@ -258,7 +263,7 @@ class ReplyService:
             raise ReplyInProgressError
         return conversation, message
 
-    async def _path(self, conversation_id: UUID, leaf_id: UUID | None) -> list[Message]:
+    async def _path(self, conversation_id: UUID, leaf_id: UUID | None) -> list[PromptMessage]:
         """The messages up to a leaf, which is whole; of a long way the last ones."""
         if leaf_id is None:
             return []

@@ -5,13 +5,25 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from app.chat.types import MessageStatus
+from app.chat.types import MessageRole, MessageStatus
 
 MAX_PROVIDER_LENGTH = 64
 MAX_PROMPT_MESSAGES = 500
 MAX_PROMPT_LENGTH = 400_000
 """Characters of a conversation that a model is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptMessage:
+    """What a model is shown of a message, and where it stands."""
+
+    id: UUID
+    parent_id: UUID | None
+    role: MessageRole
+    status: MessageStatus
+    content: str
 
 
 class UsageSource(StrEnum):
