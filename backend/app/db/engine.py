@@ -245,6 +245,7 @@ def _sqlite_engine(
         json_serializer=_dump_json,
         json_deserializer=orjson.loads,
         connect_args={"isolation_level": None, "timeout": 10.0},
+        skip_autocommit_rollback=begin is None,  # there is no transaction to end
     )
 
     @event.listens_for(engine.sync_engine, "connect")
@@ -285,6 +286,7 @@ def _server_engine(url: DatabaseUrl, settings: Settings, *, isolation_level: str
         json_deserializer=orjson.loads,
         connect_args=connect_args,
         isolation_level=isolation_level,
+        skip_autocommit_rollback=True,  # it would be a round trip for each read
     )
     _ping_when_idle(engine)
     if url.backend == "mysql":

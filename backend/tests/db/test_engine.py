@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 import uvloop
-from sqlalchemy import Table, insert, text
+from sqlalchemy import Table, insert, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -80,6 +81,23 @@ async def test_every_connection_is_tuned(make_database: MakeDatabase) -> None:
             async with database.session() as session:
                 variables = "SHOW VARIABLES WHERE Variable_name IN ('tx_isolation', 'transaction_isolation')"
                 assert {row[1] for row in await session.execute(text(variables))} == {"READ-COMMITTED"}
+
+
+async def test_a_read_ends_no_transaction(make_database: MakeDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none in the reading lane; to end it would be a round trip, or a turn of SQLite's thread."""
+    database = make_database()
+    if database.url.backend == "postgresql":
+        pytest.skip("asyncpg sends nothing where there is no transaction")
+    async with database.reader.connect() as connection:
+        adapter: Any = type((await connection.get_raw_connection()).dbapi_connection)
+    rollbacks = create_autospec(adapter.rollback, side_effect=adapter.rollback)
+    monkeypatch.setattr(adapter, "rollback", rollbacks)
+    assert await value(database, "SELECT 1") == 1
+    await database.read_session().rows(select(USERS.c.id))
+    assert rollbacks.call_count == 0
+    async with database.session() as session:
+        await session.rows(select(USERS.c.id))
+    assert rollbacks.call_count > 0, "in the writing lane there is one"
 
 
 async def test_200_parallel_updates_lose_none(services: Services, account: Account) -> None:
