@@ -5,10 +5,25 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
+from functools import cache
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, case, exists, func, literal, or_, select, tuple_
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import aliased
 
 from app.auth.guests.models import Guest
@@ -28,7 +43,7 @@ _STEPS_AT_ONCE = 500
 """Of one recursion: MariaDB ends every one after 1000 steps, in silence."""
 
 
-def lives(now: datetime) -> ColumnElement[bool]:
+def lives(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
     """That a conversation has not expired."""
     return or_(Conversation.expires_at.is_(None), Conversation.expires_at > now)
 
@@ -236,20 +251,28 @@ class TagRepository(BaseRepository[ConversationTag]):
         await self.add_all(ConversationTag(conversation_id=conversation_id, tag=tag) for tag in sorted(set(tags)))
 
 
-_NODE_COLUMNS: Sequence[ColumnElement[Any]] = [Message.__table__.c[item.name] for item in fields(TreeNode)]
+Columns = tuple[ColumnElement[Any], ...]
+
+_ALL_COLUMNS: Columns = tuple(Message.__table__.c)
+_NODE_COLUMNS: Columns = tuple(Message.__table__.c[item.name] for item in fields(TreeNode))
 
 
-def _way_up(conversation_id: UUID, leaf_id: UUID, steps: int, columns: Sequence[ColumnElement[Any]]) -> Select[Any]:
-    """The select of a message and its forebears, the youngest first."""
+@cache
+def _way_up(columns: Columns) -> Select[Any]:
+    """The select of a message `leaf_id` of `conversation_id` and its forebears, the youngest first, `steps` in all.
+
+    Made once for each choice of columns: to put it together takes longer than to run it.
+    """
+    conversation_id = bindparam("conversation_id", type_=Message.conversation_id.type)
     start = select(Message.id, Message.parent_id, literal(1).label("step")).where(
-        Message.id == leaf_id, Message.conversation_id == conversation_id
+        Message.id == bindparam("leaf_id", type_=Message.id.type), Message.conversation_id == conversation_id
     )
     way = start.cte("way", recursive=True)
     above = aliased(Message)
     way = way.union_all(
         select(above.id, above.parent_id, (way.c.step + 1).label("step"))
         .join(way, above.id == way.c.parent_id)
-        .where(above.conversation_id == conversation_id, way.c.step < steps)
+        .where(above.conversation_id == conversation_id, way.c.step < bindparam("steps", type_=Integer()))
     )
     return select(*columns).join(way, Message.id == way.c.id).order_by(way.c.step)
 
@@ -280,22 +303,20 @@ class MessageRepository(BaseRepository[Message]):
 
         It costs those messages, however long the conversation is. Empty where the leaf is none of its messages.
         """
-        columns = Message.__table__.c
-        rows = await self._climb(conversation_id, leaf_id, limit, list(columns))
-        return [snapshot(Message, columns.keys(), row) for row in rows]
+        rows = await self._climb(conversation_id, leaf_id, limit, _ALL_COLUMNS)
+        return [snapshot(Message, Message.__table__.c.keys(), row) for row in rows]
 
     async def path_nodes(self, conversation_id: UUID, leaf_id: UUID, limit: int) -> list[TreeNode]:
         """The same without texts."""
         rows = await self._climb(conversation_id, leaf_id, limit, _NODE_COLUMNS)
         return [TreeNode(**row._mapping) for row in rows]
 
-    async def _climb(
-        self, conversation_id: UUID, leaf_id: UUID | None, limit: int, columns: Sequence[ColumnElement[Any]]
-    ) -> list[Row[Any]]:
+    async def _climb(self, conversation_id: UUID, leaf_id: UUID | None, limit: int, columns: Columns) -> list[Row[Any]]:
         found: list[Row[Any]] = []
         while leaf_id is not None and len(found) < limit:
             wanted = min(_STEPS_AT_ONCE, limit - len(found))
-            steps = await self.session.rows(_way_up(conversation_id, leaf_id, wanted, columns))
+            values = {"conversation_id": conversation_id, "leaf_id": leaf_id, "steps": wanted}
+            steps = await self.session.rows(_way_up(columns), values)
             found += steps
             leaf_id = steps[-1].parent_id if len(steps) == wanted else None
         return found[::-1]

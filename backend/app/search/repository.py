@@ -5,7 +5,22 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from app.db.engine import Session
 from app.db.upsert import insert_or_keep, insert_or_replace
@@ -31,6 +46,38 @@ _DOCUMENT_KEY = ("collection_id", "target_id", "target_type")
 _REPLACED = ("group_id", "title", "body", "language", "length", "updated_at", "embedding_state")
 
 
+def _collection_of(owner: Any) -> Select[Any]:
+    is_owned = owner == bindparam("owner_id", type_=owner.type)
+    return select(SearchCollection.id).where(is_owned, SearchCollection.domain == bindparam("domain", type_=String()))
+
+
+def _statistics() -> Select[Any]:
+    newest = (
+        select(SearchDocument.id, SearchDocument.length)
+        .where(SearchDocument.collection_id == bindparam("collection_id", type_=BigInteger()))
+        .order_by(SearchDocument.id.desc())
+        .limit(bindparam("newest", type_=Integer()))
+        .subquery()
+    )
+    figures: tuple[Any, ...] = (func.count(), func.sum(newest.c.length), func.min(newest.c.id))
+    return select(*figures).select_from(newest)
+
+
+# What every search asks is put together once: that takes longer than to run it.
+_COLLECTION_OF_USER = _collection_of(SearchCollection.user_id)
+_COLLECTION_OF_GUEST = _collection_of(SearchCollection.guest_id)
+_STATISTICS = _statistics()
+_SOME_DOCUMENTS = select(*_DOCUMENTS.c).where(
+    _DOCUMENTS.c.id.in_(bindparam("ids", expanding=True)),
+    _DOCUMENTS.c.collection_id == bindparam("collection_id", type_=BigInteger()),
+)
+_PLACES: Any = select(SearchPosting.document_id, SearchPosting.positions).where(
+    SearchPosting.collection_id == bindparam("collection_id", type_=BigInteger()),
+    SearchPosting.term.in_(bindparam("terms", expanding=True)),
+    SearchPosting.document_id.in_(bindparam("ids", expanding=True)),
+)
+
+
 class SearchRepository:
     """The index within the caller's session."""
 
@@ -40,8 +87,8 @@ class SearchRepository:
 
     async def collection_of(self, owner: Owner, domain: str) -> int | None:
         """The id of what an owner has in a domain; None where that is nothing yet."""
-        statement = select(SearchCollection.id).where(_of(owner), SearchCollection.domain == domain)
-        rows = await self._session.rows(statement)
+        statement = _COLLECTION_OF_GUEST if owner.user_id is None else _COLLECTION_OF_USER
+        rows = await self._session.rows(statement, {"owner_id": owner.user_id or owner.guest_id, "domain": domain})
         return rows[0].id if rows else None
 
     async def make_collection(self, owner: Owner, domain: str) -> int:
@@ -114,15 +161,8 @@ class SearchRepository:
 
     async def statistics(self, collection_id: int) -> Statistics:
         """How many documents a collection has and how long they are, of its newest `COUNTED_DOCUMENTS`."""
-        newest = (
-            select(SearchDocument.id, SearchDocument.length)
-            .where(SearchDocument.collection_id == collection_id)
-            .order_by(SearchDocument.id.desc())
-            .limit(COUNTED_DOCUMENTS)
-            .subquery()
-        )
-        figures: tuple[Any, ...] = (func.count(), func.sum(newest.c.length), func.min(newest.c.id))
-        [row] = await self._session.rows(select(*figures).select_from(newest))
+        values = {"collection_id": collection_id, "newest": COUNTED_DOCUMENTS}
+        [row] = await self._session.rows(_STATISTICS, values)
         count, total, since = tuple(row)
         return Statistics(count, int(total or 0) / max(count, 1), since or 0)
 
@@ -162,21 +202,16 @@ class SearchRepository:
 
     async def documents(self, collection_id: int, ids: Collection[int]) -> Mapping[int, Row[Any]]:
         """Some documents of a collection by their ids."""
-        statement = select(*_DOCUMENTS.c).where(_DOCUMENTS.c.id.in_(ids), _DOCUMENTS.c.collection_id == collection_id)
-        return {row.id: row for row in await self._session.rows(statement)}
+        values = {"collection_id": collection_id, "ids": list(ids)}
+        return {row.id: row for row in await self._session.rows(_SOME_DOCUMENTS, values)}
 
     async def positions(
         self, collection_id: int, ids: Collection[int], terms: Collection[str]
     ) -> Mapping[int, Sequence[bytes]]:
         """Where some documents have any of some words (`Occurrences.positions`), by the documents' ids."""
-        columns = (SearchPosting.document_id, SearchPosting.positions)
-        statement: Any = select(*columns).where(
-            SearchPosting.collection_id == collection_id,
-            SearchPosting.term.in_(terms),
-            SearchPosting.document_id.in_(ids),
-        )
+        values = {"collection_id": collection_id, "terms": list(terms), "ids": list(ids)}
         found: dict[int, list[bytes]] = {}
-        for row in await self._session.rows(statement):
+        for row in await self._session.rows(_PLACES, values):
             found.setdefault(row.document_id, []).append(row.positions)
         return found
 

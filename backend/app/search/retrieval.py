@@ -27,7 +27,7 @@ from app.search.models import SearchPosting
 from app.search.query_language import Phrase
 from app.search.ranking import Weights
 
-MAX_CANDIDATES = 5_000
+MAX_CANDIDATES = 2_500
 """Documents that one search ranks: the newest of those with its rarest word."""
 
 _LAST = "\U0010ffff"  # no word goes on with it

@@ -10,7 +10,7 @@ from sqlalchemy import Integer, and_, bindparam, case, delete, insert, or_, sele
 
 from app.auth.guests.ownership import OwnerRepository
 from app.chat.models import Conversation, Message
-from app.chat.repository import MessageRepository, lives
+from app.chat.repository import Columns, MessageRepository, lives
 from app.chat.responses.models import MAX_ERROR_LENGTH, Response, ResponseAttempt, ResponseEvent
 from app.chat.responses.types import (
     MAX_PROMPT_LENGTH,
@@ -34,7 +34,7 @@ _CALL = ("response_id", "number")
 _OUTCOME = ("status", "error", "ended_at")
 _CLOCKS_DIFFER_BY = timedelta(minutes=1)
 _STEPS_AT_ONCE = 50
-_PROMPT_COLUMNS = [Message.__table__.c[item.name] for item in fields(PromptMessage)]
+_PROMPT_COLUMNS: Columns = tuple(Message.__table__.c[item.name] for item in fields(PromptMessage))
 
 _EVENTS_AFTER = PreparedSelect(
     ResponseEvent,
