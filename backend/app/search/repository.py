@@ -192,13 +192,14 @@ class SearchRepository:
         With phrases each row has the places of `phrase_words(search)` too, null where a document has none. It is the
         caller who checks them, so that all candidates are there.
         """
-        statement = retrieval.in_order(retrieval.having_all(search), after)
+        statement, values = retrieval.having_all(search, after)
         has_phrases = bool(retrieval.phrase_words(search))
-        return await self._session.rows(statement if has_phrases else statement.limit(limit))
+        return await self._session.rows(statement if has_phrases else statement.limit(limit), values)
 
     async def having_any(self, search: Search, after: Position | None, limit: int) -> Sequence[Row[Any]]:
         """The documents that have some of the wanted words, by `score` and newest first."""
-        return await self._session.rows(retrieval.in_order(retrieval.having_any(search), after).limit(limit))
+        statement, values = retrieval.having_any(search, after)
+        return await self._session.rows(statement.limit(limit), values)
 
     async def documents(self, collection_id: int, ids: Collection[int]) -> Mapping[int, Row[Any]]:
         """Some documents of a collection by their ids."""

@@ -4,16 +4,19 @@ Each walks along the postings of one word, the newest documents first, at most `
 other words up by the key: however common words are, and however much an owner has, the work is bounded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    BindParameter,
     ColumnElement,
     Double,
     FromClause,
     Select,
     and_,
+    bindparam,
     cast,
     exists,
     func,
@@ -32,9 +35,15 @@ MAX_CANDIDATES = 2_500
 
 _LAST = "\U0010ffff"  # no word goes on with it
 _POSTINGS = SearchPosting.__table__
+_COLLECTION_ID = bindparam("collection_id", type_=_POSTINGS.c.collection_id.type)
+_REMEMBERED_SHAPES = 200
+"""Statements of searches with as many words, phrases and so on: to put one together takes longer than to run it."""
 
 Terms = tuple[str, ...]
 """What counts as one word of a query: the word, or all that a prefix stands for."""
+
+Values = dict[str, Any]
+"""The parameters of a statement."""
 
 Position = tuple[int, int]
 """The score and the id of the last document of a page."""
@@ -57,43 +66,86 @@ def phrase_words(search: Search) -> list[str]:
     return list(dict.fromkeys(word for one in (*search.phrases, *search.excluded_phrases) for word, _ in one))
 
 
-def having_all(search: Search) -> Select[Any]:
-    """`document_id` and `score` of those with every wanted word, and the places of `phrase_words` in each."""
-    words, collection_id = phrase_words(search), search.collection_id
-    first = _documents_with(collection_id, search.wanted[0], MAX_CANDIDATES, with_places=bool(words))
+def having_all(search: Search, after: Position | None) -> tuple[Select[Any], Values]:
+    """`document_id` and `score` of those with every wanted word, and the places of `phrase_words` in each.
+
+    The best come first, of equals the newest; with `after` those behind it. With the statement come its parameters.
+    """
+    shape, values = _shape_of(search)
+    return _having_all(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
+
+
+def having_any(search: Search, after: Position | None) -> tuple[Select[Any], Values]:
+    """The same of those with some of the wanted words, without places; of each word the newest documents count."""
+    shape, values = _shape_of(search)
+    return _having_any(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
+
+
+def _shape_of(search: Search) -> tuple[Search, Values]:
+    """The search with a name in place of each word and of each number, and what these names stand for."""
+    words = [word for terms in search.wanted for word in terms]
+    words += [*search.excluded, *phrase_words(search)]
+    names = {word: f"word{number}" for number, word in enumerate(dict.fromkeys(words))}
+
+    def renamed(phrases: tuple[Phrase, ...]) -> tuple[Phrase, ...]:
+        return tuple(tuple((names[word], distance) for word, distance in phrase) for phrase in phrases)
+
+    shape = Search(
+        collection_id=0,
+        wanted=tuple(tuple(names[word] for word in terms) for terms in search.wanted),
+        weights=replace(search.weights, words=(0.0,) * len(search.weights.words), base=0.0, slope=0.0),
+        excluded=tuple(names[word] for word in search.excluded),
+        phrases=renamed(search.phrases),
+        excluded_phrases=renamed(search.excluded_phrases),
+    )
+    values: Values = {name: word for word, name in names.items()}
+    values |= {f"weight{number}": weight for number, weight in enumerate(search.weights.words)}
+    values |= {"collection_id": search.collection_id, "base": search.weights.base, "slope": search.weights.slope}
+    return shape, values
+
+
+def _behind(after: Position | None) -> Values:
+    return {} if after is None else {"after_score": after[0], "after_id": after[1]}
+
+
+@lru_cache(_REMEMBERED_SHAPES)
+def _having_all(shape: Search, candidates: int, *, is_first: bool) -> Select[Any]:
+    words = phrase_words(shape)
+    first = _documents_with(shape.wanted[0], candidates, with_places=bool(words))
     source: Any = first
-    lists, with_word = [first], {search.wanted[0][0]: first} if len(search.wanted[0]) == 1 else {}
-    for terms in search.wanted[1:]:
+    lists, with_word = [first], {shape.wanted[0][0]: first} if len(shape.wanted[0]) == 1 else {}
+    for terms in shape.wanted[1:]:
         if len(terms) == 1:
             lists.append(_POSTINGS.alias())
             with_word[terms[0]] = lists[-1]
-            source = source.join(lists[-1], _is_posting(lists[-1], collection_id, terms[0], first.c.document_id))
+            source = source.join(lists[-1], _is_posting(lists[-1], terms[0], first.c.document_id))
         else:
-            lists.append(_documents_with(collection_id, terms, MAX_CANDIDATES))
+            lists.append(_documents_with(terms, candidates))
             source = source.join(lists[-1], lists[-1].c.document_id == first.c.document_id)
     for word in words:
         if word not in with_word:
             one = with_word[word] = _POSTINGS.alias()
-            source = source.outerjoin(one, _is_posting(one, collection_id, word, first.c.document_id))
-    score = sum((_score(search, n, one.c.frequency, first.c.length) for n, one in enumerate(lists)), literal(0))
+            source = source.outerjoin(one, _is_posting(one, word, first.c.document_id))
+    score = sum((_score(n, one.c.frequency, first.c.length) for n, one in enumerate(lists)), literal(0))
     places = [with_word[word].c.positions.label(f"p{number}") for number, word in enumerate(words)]
     columns = (first.c.document_id, score.label("score"), *places)
-    return select(*columns).select_from(source).where(*_exclusions(search, first.c.document_id))
+    found = select(*columns).select_from(source).where(*_exclusions(shape, first.c.document_id))
+    return _in_order(found, is_first=is_first)
 
 
-def having_any(search: Search) -> Select[Any]:
-    """`document_id` and `score` of those with some of the wanted words; of each word the newest documents count."""
-    each = MAX_CANDIDATES // len(search.wanted)
-    lists = [_documents_with(search.collection_id, terms, each) for terms in search.wanted]
+@lru_cache(_REMEMBERED_SHAPES)
+def _having_any(shape: Search, candidates: int, *, is_first: bool) -> Select[Any]:
+    each = candidates // len(shape.wanted)
+    lists = [_documents_with(terms, each) for terms in shape.wanted]
     parts = union_all(
         *(
-            select(one.c.document_id, _score(search, number, one.c.frequency, one.c.length).label("score"))
+            select(one.c.document_id, _score(number, one.c.frequency, one.c.length).label("score"))
             for number, one in enumerate(lists)
         )
     ).subquery()
     total = cast(func.sum(parts.c.score), BigInteger)
-    found = select(parts.c.document_id, total.label("score")).where(*_exclusions(search, parts.c.document_id))
-    return found.group_by(parts.c.document_id)
+    found = select(parts.c.document_id, total.label("score")).where(*_exclusions(shape, parts.c.document_id))
+    return _in_order(found.group_by(parts.c.document_id), is_first=is_first)
 
 
 def words_by_steps(collection_id: int, beginning: str, limit: int) -> Select[Any]:
@@ -118,22 +170,22 @@ def words_by_groups(collection_id: int, beginning: str, limit: int) -> Select[An
     return select(*key).where(*is_within).group_by(*key).order_by(*key).limit(limit)
 
 
-def in_order(found: Select[Any], after: Position | None) -> Select[Any]:
-    """The best first, of equals the newest; those behind a position."""
+def _in_order(found: Select[Any], *, is_first: bool) -> Select[Any]:
     ranked = found.subquery("ranked")
     score, document_id = ranked.c.score, ranked.c.document_id
     statement = select(*ranked.c).order_by(score.desc(), document_id.desc())
-    if after is None:
+    if is_first:
         return statement
-    return statement.where(or_(score < after[0], and_(score == after[0], document_id < after[1])))
+    after_score, after_id = (bindparam(name, type_=BigInteger()) for name in ("after_score", "after_id"))
+    return statement.where(or_(score < after_score, and_(score == after_score, document_id < after_id)))
 
 
-def _documents_with(collection_id: int, terms: Terms, limit: int, *, with_places: bool = False) -> FromClause:
+def _documents_with(terms: Terms, limit: int, *, with_places: bool = False) -> FromClause:
     """`document_id`, `frequency` and `length` of the newest documents with a word, or with one of several."""
     if len(terms) == 1:
-        return _newest(collection_id, terms[0], limit, with_places=with_places).subquery()
+        return _newest(terms[0], limit, with_places=with_places).subquery()
     each = limit // len(terms)
-    parts = union_all(*(select(_newest(collection_id, term, each).subquery()) for term in terms)).subquery()
+    parts = union_all(*(select(_newest(term, each).subquery()) for term in terms)).subquery()
     columns = (
         parts.c.document_id,
         cast(func.sum(parts.c.frequency), BigInteger).label("frequency"),
@@ -142,39 +194,39 @@ def _documents_with(collection_id: int, terms: Terms, limit: int, *, with_places
     return select(*columns).group_by(parts.c.document_id).subquery()
 
 
-def _newest(collection_id: int, term: str, limit: int, *, with_places: bool = False) -> Select[Any]:
+def _newest(term: str, limit: int, *, with_places: bool = False) -> Select[Any]:
     """A walk along the end of one stretch of the key."""
     postings = _POSTINGS.c
     columns = (postings.document_id, postings.frequency, postings.length)
     return (
         select(*columns, *([postings.positions] if with_places else []))
-        .where(postings.collection_id == collection_id, postings.term == term)
+        .where(postings.collection_id == _COLLECTION_ID, postings.term == _word(term))
         .order_by(postings.document_id.desc())
         .limit(limit)
     )
 
 
-def _is_posting(one: FromClause, collection_id: int, term: str, document_id: ColumnElement[int]) -> ColumnElement[bool]:
-    return and_(one.c.collection_id == collection_id, one.c.term == term, one.c.document_id == document_id)
+def _is_posting(one: FromClause, term: str, document_id: ColumnElement[int]) -> ColumnElement[bool]:
+    return and_(one.c.collection_id == _COLLECTION_ID, one.c.term == _word(term), one.c.document_id == document_id)
 
 
-def _exclusions(search: Search, document_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
+def _word(name: str) -> BindParameter[str]:
+    return bindparam(name, type_=_POSTINGS.c.term.type)
+
+
+def _exclusions(shape: Search, document_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
     conditions = []
-    for word in search.excluded:
+    for word in shape.excluded:
         one = _POSTINGS.alias()
-        conditions.append(~exists().where(_is_posting(one, search.collection_id, word, document_id)))
+        conditions.append(~exists().where(_is_posting(one, word, document_id)))
     return conditions
 
 
-def _score(
-    search: Search, number: int, frequency: ColumnElement[int], length: ColumnElement[int]
-) -> ColumnElement[int]:
+def _score(number: int, frequency: ColumnElement[int], length: ColumnElement[int]) -> ColumnElement[int]:
     """A word's share of the score (`app.search.ranking`), in whole units."""
-    weight, base, slope = (
-        _number(value) for value in (search.weights.words[number], search.weights.base, search.weights.slope)
-    )
+    weight, base, slope = (_number(name) for name in (f"weight{number}", "base", "slope"))
     return cast(weight * frequency / (frequency + base + slope * length), BigInteger)
 
 
-def _number(value: float) -> ColumnElement[float]:
-    return literal(value, Double())
+def _number(name: str) -> BindParameter[float]:
+    return bindparam(name, type_=Double())

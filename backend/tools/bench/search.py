@@ -118,8 +118,9 @@ class Library:
             noise = ((new_id(), one) for one in islice(self._corpus.messages(), _BATCH // 10))
             await self.put(others[number % _SMALL_OWNERS], noise, None)
         took = (time.perf_counter() - started) / each * 1000
+        [[last_id]] = await self._database.read_session().rows(select(func.max(SearchDocument.id)))
         for number, conversation_id in enumerate(conversations[1:], start=1):
-            await self._copy(number, count * 10, conversation_id)
+            await self._copy(last_id, number * count * 10, conversation_id)
         await self._analyze()
         return took
 
@@ -130,14 +131,17 @@ class Library:
             await self._index.put_many(session, owner, documents)
             await session.commit()  # commit: outside any request
 
-    async def _copy(self, number: int, stride: int, conversation_id: UUID) -> None:
-        """Index a conversation that says the same as the first one by what is stored of that, with ids further on."""
+    async def _copy(self, last_id: int, further: int, conversation_id: UUID) -> None:
+        """Index a conversation that says the same as the first one by what is stored of that, with ids `further` on.
+
+        The documents of the first one are those up to `last_id`.
+        """
         mine = select(SearchCollection.id).where(SearchCollection.user_id == self._service.owner.user_id)
         documents: Any = SearchDocument.__table__
         postings: Any = SearchPosting.__table__
         first, copied = aliased(Message), aliased(Message)
         changed = {
-            documents.c.id: documents.c.id + stride * number,
+            documents.c.id: documents.c.id + further,
             documents.c.target_id: copied.id,
             documents.c.group_id: literal(conversation_id, documents.c.group_id.type),
         }
@@ -145,11 +149,11 @@ class Library:
             select(*(changed.get(column, column) for column in documents.c))
             .join_from(documents, first, first.id == documents.c.target_id)
             .join(copied, (copied.seq == first.seq) & (copied.conversation_id == conversation_id))
-            .where(documents.c.collection_id == mine.scalar_subquery(), documents.c.id <= stride)
+            .where(documents.c.collection_id == mine.scalar_subquery(), documents.c.id <= last_id)
         )
-        moved = {postings.c.document_id: postings.c.document_id + stride * number}
+        moved = {postings.c.document_id: postings.c.document_id + further}
         words = select(*(moved.get(column, column) for column in postings.c)).where(
-            postings.c.collection_id == mine.scalar_subquery(), postings.c.document_id <= stride
+            postings.c.collection_id == mine.scalar_subquery(), postings.c.document_id <= last_id
         )
         for table, rows in ((documents, copies), (postings, words)):
             async with self._database.writer.begin() as connection:
