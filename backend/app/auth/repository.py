@@ -129,10 +129,12 @@ class AuthSessionRepository(OwnedRepository[AuthSession]):
             where.append(AuthSession.id != spare)
         return await self.list_(*where, order_by=(AuthSession.created_at, AuthSession.id))
 
-    async def list_latest(self, user_id: UUID, limit: int) -> list[AuthSession]:
-        """The sessions that a user opened last, ended ones among them."""
+    async def latest_origins(self, user_id: UUID, limit: int) -> list[tuple[str | None, str | None]]:
+        """`user_agent` and `address` of the sessions that a user opened last, ended ones among them."""
         order = (AuthSession.created_at.desc(), AuthSession.id.desc())
-        return await self.list_(AuthSession.user_id == user_id, order_by=order, limit=limit)
+        origins: Any = select(AuthSession.user_agent, AuthSession.address)
+        rows = await self.session.rows(origins.where(AuthSession.user_id == user_id).order_by(*order).limit(limit))
+        return [(row.user_agent, row.address) for row in rows]
 
     async def delete_expired(self, ago: timedelta) -> int:
         """Delete sessions that expired some time ago; the audit trail keeps their story."""

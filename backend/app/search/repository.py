@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -61,6 +62,16 @@ def _statistics() -> Select[Any]:
     )
     figures: tuple[Any, ...] = (func.count(), func.sum(newest.c.length), func.min(newest.c.id))
     return select(*figures).select_from(newest)
+
+
+@cache
+def _frequencies(words: int) -> Select[Any]:
+    is_counted = (
+        SearchPosting.collection_id == bindparam("collection_id", type_=BigInteger()),
+        SearchPosting.document_id >= bindparam("since", type_=BigInteger()),
+    )
+    lists = (SearchPosting.term.in_(bindparam(f"terms{number}", expanding=True)) for number in range(words))
+    return select(*(select(func.count()).where(*is_counted, is_one).scalar_subquery() for is_one in lists))
 
 
 # What every search asks is put together once: that takes longer than to run it.
@@ -168,17 +179,9 @@ class SearchRepository:
 
     async def frequencies(self, collection_id: int, wanted: Sequence[Terms], since: int) -> list[int]:
         """In how many documents each is that `statistics` counts; at most as many as it counts."""
-        counts = [
-            select(func.count())
-            .where(
-                SearchPosting.collection_id == collection_id,
-                SearchPosting.term == terms[0] if len(terms) == 1 else SearchPosting.term.in_(terms),
-                SearchPosting.document_id >= since,
-            )
-            .scalar_subquery()
-            for terms in wanted
-        ]
-        [row] = await self._session.rows(select(*counts))
+        values = {f"terms{number}": list(terms) for number, terms in enumerate(wanted)}
+        statement = _frequencies(len(wanted))
+        [row] = await self._session.rows(statement, {**values, "collection_id": collection_id, "since": since})
         return list(row)
 
     async def expand(self, collection_id: int, beginning: str) -> list[str]:

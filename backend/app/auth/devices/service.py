@@ -6,7 +6,7 @@ from app.auth.components import AuthComponents
 from app.auth.devices.types import Device
 from app.auth.mail_flows.account_mails import AccountMails
 from app.auth.mail_flows.types import Notice
-from app.auth.models import AuthSession, User
+from app.auth.models import User
 from app.auth.repository import AuthSessionRepository
 from app.auth.types import Client
 from app.core.addresses import network_of
@@ -31,16 +31,14 @@ class DeviceService:
         """
         if device.is_known or user.last_login_at is None:
             return
-        earlier = await self._sessions.list_latest(user.id, _REMEMBERED_SESSIONS)
-        if not any(_is_alike(session, client) for session in earlier):
+        earlier = await self._sessions.latest_origins(user.id, _REMEMBERED_SESSIONS)
+        here = _origin(client.user_agent, client.address)
+        if all(_origin(*origin) != here for origin in earlier):
             await self._mails.notify(user, Notice.NEW_DEVICE, client)
 
 
-def _is_alike(session: AuthSession, client: Client) -> bool:
-    return (_family(session.user_agent), network_of(session.address)) == (
-        _family(client.user_agent),
-        network_of(client.address),
-    )
+def _origin(user_agent: str | None, address: str | None) -> tuple[str | None, str]:
+    return _family(user_agent), network_of(address)
 
 
 def _family(user_agent: str | None) -> str | None:
