@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import delete, func, select, text
+from structlog.testing import capture_logs
 
 from app.auth import notices as notices_module
 from app.auth import revocation
@@ -357,3 +358,30 @@ async def test_what_no_token_can_meet_any_more_is_forgotten(
             return not await auth.revocations.is_revoked(claims)
 
         await eventually(is_forgotten)
+
+
+async def test_the_poll_outlives_a_failure(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: FastAPI
+) -> None:
+    """It is said that the feed is behind, and the next poll asks again."""
+    monkeypatch.setattr(revocation, "_POLL_SECONDS", 0.02)
+    outcomes: list[str] = []
+    async with running(database_url, tmp_path, SteerableClock()) as cut_off:
+        feed = cut_off.state.merit.auth.revocations
+        read = feed._read
+
+        async def read_but_not_at_first() -> None:
+            if not outcomes:
+                outcomes.append("failed")
+                raise OSError("the database is away")
+            await read()
+            outcomes.append("read")
+
+        async def has_read_twice() -> bool:
+            return len(outcomes) > 2
+
+        with capture_logs() as logs:
+            monkeypatch.setattr(feed, "_read", read_but_not_at_first)
+            await eventually(has_read_twice)
+    assert outcomes[:3] == ["failed", "read", "read"]
+    assert [log["error"] for log in logs if log["event"] == "revocation feed is behind"] == ["OSError"]
