@@ -36,8 +36,11 @@ MAX_CANDIDATES = 2_500
 _LAST = "\U0010ffff"  # no word goes on with it
 _POSTINGS = SearchPosting.__table__
 _COLLECTION_ID = bindparam("collection_id", type_=_POSTINGS.c.collection_id.type)
-_REMEMBERED_SHAPES = 200
+_REMEMBERED_SHAPES = 32
 """Statements of searches with as many words, phrases and so on: to put one together takes longer than to run it."""
+
+_REMEMBERED_WORDS = 8
+"""Of more words a statement takes megabytes, and whoever searches chooses its shape: it is made anew each time."""
 
 Terms = tuple[str, ...]
 """What counts as one word of a query: the word, or all that a prefix stands for."""
@@ -72,13 +75,20 @@ def having_all(search: Search, after: Position | None) -> tuple[Select[Any], Val
     The best come first, of equals the newest; with `after` those behind it. With the statement come its parameters.
     """
     shape, values = _shape_of(search)
-    return _having_all(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
+    find = _having_all if _is_small(shape) else _having_all.__wrapped__
+    return find(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
 
 
 def having_any(search: Search, after: Position | None) -> tuple[Select[Any], Values]:
     """The same of those with some of the wanted words, without places; of each word the newest documents count."""
     shape, values = _shape_of(search)
-    return _having_any(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
+    find = _having_any if _is_small(shape) else _having_any.__wrapped__
+    return find(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
+
+
+def _is_small(shape: Search) -> bool:
+    words = sum(map(len, shape.wanted)) + len(shape.excluded) + len(phrase_words(shape))
+    return words <= _REMEMBERED_WORDS
 
 
 def _shape_of(search: Search) -> tuple[Search, Values]:
