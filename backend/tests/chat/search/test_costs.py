@@ -2,22 +2,20 @@
 
 import sqlite3
 from itertools import chain
-from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from app.auth.guests.types import Owner
 from app.main import Services
 from app.search import repository, retrieval
 from tests.chat.stage import owner_of
+from tests.statements import Sent, recorded_sql
 from tests.support import Account
 from tools.bench.corpus import Corpus
 from tools.bench.search import COPIES, Library
 from tools.bench.service import Service
 
 TEXT, FEW, BOUND = "some common and usual words", 60, 20
-Sent = tuple[str, Any]
 QUERIES = ["common", "common usual", '"and usual"', "common -rare", "common absent usual", "co*"]
 
 
@@ -39,22 +37,16 @@ def steps(services: Services, sent: list[Sent]) -> int:
     with sqlite3.connect(services.database.url.synchronous.database or "") as connection:
         connection.execute("SELECT count(*) FROM messages").fetchall()  # reading the schema takes steps too
         connection.set_progress_handler(tick, 1)
-        for statement, parameters in sent:
-            connection.execute(statement, parameters).fetchall()
+        for statement in sent:
+            connection.execute(statement, statement.parameters).fetchall()
     return count
 
 
 async def cost(services: Services, library: Library, query: str) -> int:
     """The steps of one search."""
-    sent: list[Sent] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        sent.append((statement, parameters))
-
-    engine = services.database.reader.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    await library.search(query)
-    event.remove(engine, "before_cursor_execute", note)
+    with recorded_sql(services.database) as sent:
+        await library.search(query)
+    assert sent
     assert len(sent) <= 9, (query, sent)
     return steps(services, sent)
 
