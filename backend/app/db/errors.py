@@ -104,12 +104,13 @@ def _of_constraint(error: IntegrityError) -> AppError:
 
 def _violated_constraint(original: BaseException | None) -> ColumnCollectionConstraint | Index | None:
     name = getattr(getattr(original, "__cause__", None), "constraint_name", None)
-    message = str(original)
+    # Not `str(original)`: MySQL's error has two arguments, and their representation escapes the quotes.
+    message = str(original.args[-1]) if original is not None and original.args else ""
     columns: set[str] = set()
     if name is None and (match := _SQLITE_COLUMNS.search(message)):
         columns = {column.strip() for column in match[1].split(",")}
-    elif name is None and (match := _QUOTED_NAME.search(message)):
-        name = match[1].rpartition(".")[2]
+    elif name is None and (names := _QUOTED_NAME.findall(message)):
+        name = names[-1].rpartition(".")[2]  # MySQL quotes the refused value first, and it may hold anything
     for table in Base.metadata.tables.values():
         for constraint in _constraints(table):
             if constraint.name == name or (columns and {str(column) for column in constraint.columns} == columns):

@@ -19,6 +19,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm.exc import StaleDataError
 
+from app.auth.errors import UsernameTakenError
 from app.auth.models import User
 from app.auth.repository import UserRepository
 from app.core.clock import Clock
@@ -94,6 +95,15 @@ async def test_every_unique_constraint_answers_with_its_own_error(
     assert type(error) is constraint.info.get("error", ConflictError)
     assert error is not None
     assert error.status_code == 409
+
+
+@pytest.mark.parametrize("name", ["""a'b"c""", "for key 'email'", """'"`""", "key 'uq_users_email_normalized'"])
+async def test_a_refused_value_does_not_hide_its_constraint(session: Session, name: str) -> None:
+    """MySQL quotes the value before the constraint."""
+    first, second = row_of(USERS, 1), row_of(USERS, 2)
+    await session.execute(insert(USERS), [first | {"username_normalized": name}])
+    error = await failure(session, insert(USERS), [second | {"username_normalized": name}])
+    assert type(error) is UsernameTakenError
 
 
 async def test_other_violations_are_conflicts(session: Session) -> None:
