@@ -46,6 +46,7 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
             await session.rollback()  # commit: the one place
             raise
         await session.commit()  # commit: the one place
+    database.failpoints.hit("before_answer")
     if caller is not None:
         writers.note(caller)
 

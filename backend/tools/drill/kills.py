@@ -18,7 +18,7 @@ from tools.server import LiveServer, free_port
 PROMISE = "1 acknowledged writes survive kill -9"
 WRITERS = 4
 PATCHES_PER_PERSON = 3
-_MODES = ("after_commit", "before_commit", "random")
+_MODES = ("before_answer", "before_commit", "random")
 _MINIMUM_WRITES_PER_KILL = 15
 _DEATH_SECONDS = 10.0
 _UNAVAILABLE = 503
@@ -173,7 +173,7 @@ def _is_killed(server: LiveServer) -> bool:
 
 
 async def drill(site: Site, kills: int, seed: int) -> Result:
-    """Kill the server again and again under writes: at random moments, and right before and after a commit."""
+    """Kill the server again and again under writes: at random, before a commit, between commit and answer."""
     chance, port, findings = random.Random(seed), str(free_port()), Findings()  # noqa: S311 - to be repeatable
     outcomes: Counter[str] = Counter()
     surprises: list[str] = []
@@ -182,14 +182,14 @@ async def drill(site: Site, kills: int, seed: int) -> Result:
     for life in range(kills + 1):
         mode = _MODES[life % len(_MODES)]
         failpoint = "" if mode == "random" or life == kills else f"{mode}:kill:{chance.randint(20, 60)}"
-        # Failpoints count commits: those of jobs would come between.
+        # Failpoints count what passes them: the commits of jobs would come between.
         server = site.start(PORT=port, FAILPOINTS=failpoint, JOB_WORKERS="0", METRICS_FLUSH_SECONDS="0")
         try:
             await asyncio.to_thread(server.wait_until_ready)
             if ledger is not None:
                 before = findings.applied
                 await check(site, ledger, findings)
-                applied_at_commit += (findings.applied - before) * (_MODES[(life - 1) % len(_MODES)] == "after_commit")
+                applied_at_commit += (findings.applied - before) * (_MODES[(life - 1) % len(_MODES)] == "before_answer")
             if life == kills:
                 await asyncio.to_thread(server.stop)
                 break
