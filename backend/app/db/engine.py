@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, Result, Row, Select, event, text
+from sqlalchemy import ColumnElement, Engine, Executable, Row, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session as SyncSession
 from sqlalchemy.util.concurrency import greenlet_spawn
 
 from app.core.settings import DatabasePooler, Settings
+from app.db import sqlite
 from app.db.failpoints import Failpoints
 from app.db.query import ModelT, PreparedSelect
 from app.db.url import DatabaseUrl, database_url, mysql_login, replica_url, tls_context
@@ -33,6 +34,7 @@ LISTENER_NAME = "merit listener"
 # SQLite before these may lose committed WAL writes when two connections checkpoint at once (sqlite.org/wal.html).
 _SQLITE_WAL_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 BeforeCommit = Callable[["Session", list[Any]], Awaitable[None]]
 AfterCommit = Callable[[], Awaitable[None]]
 
@@ -45,6 +47,11 @@ class Session(AsyncSession):
         self._failpoints = failpoints
         self._before_commit: dict[BeforeCommit, list[Any]] = {}
         self._after_commit: list[AfterCommit] = []
+
+    @property
+    def dialect_name(self) -> str:
+        """sqlite, postgresql or mysql."""
+        return self.get_bind().dialect.name
 
     def before_commit(self, action: BeforeCommit, item: Any) -> None:
         """Run `action(session, items)` as the last work of the present transaction; a rollback forgets it.
@@ -81,11 +88,13 @@ class Session(AsyncSession):
         self._after_commit.clear()
         await super().rollback()  # commit: this is the method itself
 
-    async def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """The rows that a select finds, inside this session's transaction, without the ORM's share of the cost."""
-        connection = await self.connection()
-        result: Result[Any] = await connection.execute(statement, values)
-        return result.all()
+    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+        """The rows that a statement finds, inside this session's transaction, without the ORM's share of the cost."""
+        return await self.run_sync(_rows, statement, values)
+
+    async def change(self, statement: Executable, values: Values | None = None) -> int:
+        """Run a statement that writes, without the ORM's share of the cost; the number of rows that it met or made."""
+        return await self.run_sync(_change, statement, values)
 
     async def fetch(
         self, query: PreparedSelect[ModelT], values: Mapping[str, Any], *where: ColumnElement[bool]
@@ -96,6 +105,20 @@ class Session(AsyncSession):
         """
         rows = await self.rows(query.statement.where(*where) if where else query.statement, values)
         return [query.snapshot(row) for row in rows]
+
+
+# A statement with all that belongs to it is one call from the asynchronous side: each costs a greenlet.
+def _rows(session: SyncSession, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    return session.connection().execute(statement, values).all()
+
+
+def _change(session: SyncSession, statement: Executable, values: Values | None) -> int:
+    return session.connection().execute(statement, values).rowcount
+
+
+def _rows_alone(engine: Engine, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+    with engine.connect() as connection:
+        return connection.execute(statement, values).all()
 
 
 class _ReadOnlySession(SyncSession):
@@ -121,6 +144,14 @@ class ReadSession(Session):
         """
         raise RuntimeError("a read session cannot write")
 
+    async def change(self, _statement: Executable, _values: Values | None = None) -> int:
+        """Refuse to write.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError("a read session cannot write")
+
     def before_commit(self, _action: BeforeCommit, _item: Any) -> None:
         """Refuse to promise what would never be written.
 
@@ -132,14 +163,12 @@ class ReadSession(Session):
     async def commit(self) -> None:
         """Nothing to commit."""
 
-    async def rows(self, statement: Select[Any], values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
         """The rows that a select finds, on a connection of the pool for just this statement."""
         engine = self.bind
         if not isinstance(engine, AsyncEngine):
             return await super().rows(statement, values)
-        async with engine.connect() as connection:
-            result: Result[Any] = await connection.execute(statement, values)
-            return result.all()
+        return await greenlet_spawn(_rows_alone, engine.sync_engine, statement, values)
 
     async def fetch(
         self, query: PreparedSelect[ModelT], values: Mapping[str, Any], *where: ColumnElement[bool]
@@ -244,7 +273,7 @@ def _sqlite_engine(
         pool_timeout=pool_timeout,
         json_serializer=_dump_json,
         json_deserializer=orjson.loads,
-        connect_args={"isolation_level": None, "timeout": 10.0},
+        connect_args={"isolation_level": None, "timeout": 10.0, "async_creator_fn": sqlite.connect},
         skip_autocommit_rollback=begin is None,  # there is no transaction to end
     )
 

@@ -39,7 +39,7 @@ OWN_ROOMS = {
     },
     "db": {
         "backup", "base", "diagnosis", "engine", "failpoints", "functions", "http", "migrations", "query",
-        "recent_writers", "session", "upsert", "url", "wait",
+        "recent_writers", "session", "sqlite", "upsert", "url", "wait",
     },
     "auth.devices": {"codec", "cookies"},
     "chat": {
