@@ -10,11 +10,8 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 from uuid import UUID
-
-from sqlalchemy import case, delete, select, update
 
 from app.auth.errors import (
     CodeThrottledError,
@@ -24,8 +21,8 @@ from app.auth.errors import (
     RegistrationThrottledError,
 )
 from app.auth.guests.errors import GuestsThrottledError
-from app.auth.models import LoginThrottle
 from app.auth.one_time_tokens.types import MAX_CODE_TRIES, TokenPurpose
+from app.auth.repository import LoginThrottleRepository
 from app.core.addresses import network_of
 from app.core.clock import Clock
 from app.core.errors import TooManyRequestsError
@@ -33,12 +30,8 @@ from app.core.logging import get_logger
 from app.core.settings import Settings, Toggle
 from app.core.text import normalize_login
 from app.db.engine import Session
-from app.db.upsert import insert_or_update
 
 logger = get_logger("auth.limits")
-
-# Not "now": a parallel attempt may have looked at the clock a moment earlier, and would find itself blocked.
-_NOT_BLOCKED = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +131,7 @@ class LoginLimiter:
     def __init__(self, session: Session, settings: Settings, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self._throttles = LoginThrottleRepository(session, clock)
         self._is_enabled = settings.rate_limits is Toggle.ON
 
     async def reserve(self, attempt: Attempt) -> tuple[str, ...]:
@@ -218,9 +212,9 @@ class LoginLimiter:
         if not self._is_enabled:
             return True
         key = f"device-notice:{user_id}"
-        await self._session.execute(self._count(key, DEVICE_NOTICE_POLICY, self._clock.now()))
-        count = await self._session.scalar(select(LoginThrottle.failures).where(LoginThrottle.key == key))
-        return count is not None and count <= DEVICE_NOTICE_POLICY.free
+        await self._throttles.raise_count(key, DEVICE_NOTICE_POLICY.window)
+        [counted] = await self._throttles.counts([key])
+        return bool(counted.failures <= DEVICE_NOTICE_POLICY.free)
 
     async def reserve_credential(self, user_id: UUID, address: str | None) -> None:
         """Count a personal token or a service account's secret that an account makes.
@@ -252,25 +246,17 @@ class LoginLimiter:
             return ()
         now = self._clock.now()
         for key, policy in policies.items():
-            await self._session.execute(self._count(key, policy, now))
-        rows = await self._session.execute(
-            select(LoginThrottle.key, LoginThrottle.failures, LoginThrottle.blocked_until).where(
-                LoginThrottle.key.in_(policies)
-            )
-        )
+            await self._throttles.raise_count(key, policy.window)
         met = []
-        for key, failures, blocked_until in rows.all():
+        for counted in await self._throttles.counts(policies):
+            key, failures, blocked_until = tuple(counted)
             policy = policies[key]
             if blocked_until > now:
                 await self._session.rollback()  # commit: a refused attempt is not counted
                 logger.warning("throttled", policy=policy.name, address=address)
                 raise _throttled(refusal, policy, blocked_until - now)
             if failures > policy.free:
-                await self._session.execute(
-                    update(LoginThrottle)
-                    .where(LoginThrottle.key == key)
-                    .values(blocked_until=now + policy.delay(failures))
-                )
+                await self._throttles.block(key, now + policy.delay(failures))
                 met.append(policy.name)
         return tuple(met)
 
@@ -279,14 +265,14 @@ class LoginLimiter:
         if not self._is_enabled:
             return
         of_caller, *of_many = attempt.policies()
-        await self._session.execute(delete(LoginThrottle).where(LoginThrottle.key == of_caller))
+        await self._throttles.forget(of_caller)
         await self._take_back(of_many)
 
     async def forgive(self, account: str, address: str | None) -> None:
         """Forget the failures on an account, all of them and those of this network: its owner has read a mail."""
         keys = (f"account:{account}|{network_of(address)}", f"account:{account}")
         for key in keys:
-            await self._session.execute(delete(LoginThrottle).where(LoginThrottle.key == key))
+            await self._throttles.forget(key)
 
     async def release(self, attempt: Attempt) -> None:
         """Take the reserved attempt back because its password was never looked at. The caller commits."""
@@ -295,22 +281,7 @@ class LoginLimiter:
 
     async def _take_back(self, keys: Iterable[str]) -> None:
         for key in keys:  # one by one, in the order in which `_reserve` locks them
-            await self._session.execute(
-                update(LoginThrottle)
-                .where(LoginThrottle.key == key, LoginThrottle.failures > 0)
-                .values(failures=LoginThrottle.failures - 1, blocked_until=_NOT_BLOCKED)
-            )
-
-    def _count(self, key: str, policy: ThrottlePolicy, now: datetime) -> Any:
-        """`INSERT … ON CONFLICT DO UPDATE SET failures = failures + 1`, which also locks the row."""
-        values = {"key": key, "failures": 1, "window_started_at": now, "blocked_until": _NOT_BLOCKED, "updated_at": now}
-        is_over = LoginThrottle.window_started_at < now - policy.window
-        raised = {
-            "failures": case((is_over, 1), else_=LoginThrottle.failures + 1),
-            "window_started_at": case((is_over, now), else_=LoginThrottle.window_started_at),
-            "updated_at": now,
-        }
-        return insert_or_update(self._session, LoginThrottle, ["key"], raised).values(values)
+            await self._throttles.take_back(key)
 
 
 def _code_policies(email: str, address: str | None) -> dict[str, ThrottlePolicy]:

@@ -74,7 +74,7 @@ class HostNotices:
             return None
         key = uuid4().hex
         values = {"channel": _CHANNEL, "payload": f"{self._answers} {key}", "listener": LISTENER_NAME}
-        row = (await session.execute(_POST, values)).one()
+        [row] = await session.rows(_POST, values)
         receipt = self._receipts[key] = _Receipt(row.listeners)
         return lambda: self._await_answers(receipt)
 

@@ -1,18 +1,35 @@
-"""The SQL of the account package, but for counting failed logins (`limits`) and posting notices (`notices`)."""
+"""The SQL of the account package, but for posting notices (`notices`)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, Row, bindparam, case, delete, or_, select, update
 
 from app.auth.models import AuditEvent, AuthSession, LoginThrottle, Revocation, User
 from app.auth.types import MAX_NAME_LENGTH, AuditAction, Role, SessionEndReason, UserSort
 from app.core.text import normalize_email, normalize_username
 from app.db.query import Column, snapshot
 from app.db.repository import BaseRepository, OwnedRepository
+from app.db.types import GUID, UtcDateTime
+from app.db.upsert import insert_or_update
 
+_LOCKED = select(User.__table__.c.id).where(User.__table__.c.id == bindparam("user_id", type_=GUID())).with_for_update()
+# Not "now": a parallel attempt may have looked at the clock a moment earlier, and would find itself blocked.
+_NOT_BLOCKED = datetime(1970, 1, 1, tzinfo=UTC)
+_THROTTLES: Any = LoginThrottle.__table__
+_THIS_COUNT = _THROTTLES.c.key == bindparam("of", type_=_THROTTLES.c.key.type)
+_COUNTS = select(_THROTTLES.c.key, _THROTTLES.c.failures, _THROTTLES.c.blocked_until).where(
+    _THROTTLES.c.key.in_(bindparam("keys", expanding=True))
+)
+_BLOCK = update(_THROTTLES).where(_THIS_COUNT).values(blocked_until=bindparam("until", type_=UtcDateTime()))
+_TAKE_BACK = (
+    update(_THROTTLES)
+    .where(_THIS_COUNT, _THROTTLES.c.failures > 0)
+    .values(failures=_THROTTLES.c.failures - 1, blocked_until=_NOT_BLOCKED)
+)
+_FORGET = delete(_THROTTLES).where(_THIS_COUNT)
 _AFTER_EVERY_TEXT = "\U0010ffff"
 
 
@@ -44,7 +61,7 @@ class UserRepository(BaseRepository[User]):
         if new_hash is not None:
             values["hashed_password"] = new_hash
         statement = (
-            update(User)
+            update(User.__table__)
             .where(
                 User.id == user.id,
                 User.is_active.is_(True),
@@ -53,11 +70,11 @@ class UserRepository(BaseRepository[User]):
             )
             .values(values)
         )
-        return bool(await self._rowcount(statement))
+        return bool(await self.session.change(statement))
 
     async def lock(self, user_id: UUID | None) -> None:
         """Hold an account's row until the transaction ends; no id holds nothing."""
-        await self.session.execute(select(User.id).where(User.id == user_id).with_for_update())
+        await self.session.rows(_LOCKED, {"user_id": user_id})
 
     async def lock_active_admins(self) -> set[UUID]:
         """The ids of those who administer the service, locked until the transaction ends."""
@@ -173,9 +190,32 @@ class RevocationRepository(BaseRepository[Revocation]):
 
 
 class LoginThrottleRepository(BaseRepository[LoginThrottle]):
-    """Counts of failed logins, as far as housekeeping goes; `app.auth.limits` counts."""
+    """Counts of attempts; `app.auth.limits` tells what they mean."""
 
     model = LoginThrottle
+
+    async def raise_count(self, key: str, window: timedelta) -> None:
+        """Count an attempt, in the present window or as the first of a new one. It locks the row."""
+        now = self.clock.now()
+        new = {"key": key, "failures": 1, "window_started_at": now, "blocked_until": _NOT_BLOCKED, "updated_at": now}
+        statement = insert_or_update(self.session, LoginThrottle, ["key"], _raised)
+        await self.session.change(statement, new | {"present_since": now - window})
+
+    async def counts(self, keys: Iterable[str]) -> Sequence[Row[Any]]:
+        """Each count that is there: its key, how many failures it has, and until when it is blocked."""
+        return await self.session.rows(_COUNTS, {"keys": list(keys)})
+
+    async def block(self, key: str, until: datetime) -> None:
+        """Let no attempt in until a moment."""
+        await self.session.change(_BLOCK, {"of": key, "until": until})
+
+    async def take_back(self, key: str) -> None:
+        """Count an attempt less, and block nothing any more."""
+        await self.session.change(_TAKE_BACK, {"of": key})
+
+    async def forget(self, key: str) -> None:
+        """Begin at none."""
+        await self.session.change(_FORGET, {"of": key})
 
     async def delete_older(self, age: timedelta) -> int:
         """Delete counts that were last raised longer ago."""
@@ -192,6 +232,16 @@ class AuditRepository(OwnedRepository[AuditEvent]):
         """The last events of one kind, the newest first."""
         order = (AuditEvent.occurred_at.desc(), AuditEvent.id.desc())
         return await self.list_(AuditEvent.action == action, order_by=order, limit=limit)
+
+
+def _raised(new: Any) -> dict[str, Any]:
+    """What `raise_count` sets where a count is there."""
+    is_over = _THROTTLES.c.window_started_at < bindparam("present_since", type_=UtcDateTime())
+    return {
+        "failures": case((is_over, 1), else_=_THROTTLES.c.failures + 1),
+        "window_started_at": case((is_over, new.window_started_at), else_=_THROTTLES.c.window_started_at),
+        "updated_at": new.updated_at,
+    }
 
 
 def revocations_of_sessions(session_ids: Iterable[UUID], at: datetime) -> list[Revocation]:

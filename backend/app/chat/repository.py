@@ -222,7 +222,7 @@ class ConversationRepository(OwnerRepository[Conversation]):
         await self.update_where(theirs, values={Conversation.user_id: account.user_id, Conversation.guest_id: None})
 
     async def _hold_row(self, model: type[User | Guest], id_: UUID) -> None:
-        await self.session.execute(select(model.id).where(model.id == id_).with_for_update(key_share=True))
+        await self.session.rows(select(model.id).where(model.id == id_).with_for_update(key_share=True))
 
     def _scoped(self, where: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
         conditions = super()._scoped(where)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 
 from app.core.clock import Clock
 from app.core.errors import InvalidCursorError, PreconditionFailedError
@@ -121,22 +121,15 @@ class BaseRepository(Generic[ModelT]):
             named.setdefault("updated_at", self.clock.now())
         if "row_version" in table.c:
             named["row_version"] = table.c.row_version + 1
-        statement = update(self.model).where(*self._scoped(where)).values(named)
-        return await self._rowcount(statement)
+        return await self.session.change(update(table).where(*self._scoped(where)).values(named))
 
     async def delete_where(self, *where: ColumnElement[bool]) -> int:
         """Delete every row that meets the conditions; the number of rows."""
-        return await self._rowcount(delete(self.model).where(*self._scoped(where)))
+        return await self.session.change(delete(self.model.__table__).where(*self._scoped(where)))
 
     async def delete(self, id_: UUID) -> bool:
         """Delete one row. False where there is no such row."""
         return bool(await self.delete_where(self._id == id_))
-
-    async def _rowcount(self, statement: Any) -> int:
-        result: CursorResult[Any] = await self.session.execute(  # type: ignore[assignment]
-            statement, execution_options={"synchronize_session": False}
-        )
-        return result.rowcount
 
     def _scoped(self, where: Iterable[ColumnElement[bool]]) -> list[ColumnElement[bool]]:
         return [*where, *(column == value for column, value in self.scope.items())]

@@ -37,7 +37,7 @@ class IdempotencyKeyRepository(BaseRepository[IdempotencyKey]):
             "created_at": now,
             "expires_at": now + KEPT_FOR,
         }
-        await self.session.execute(insert_or_keep(self.session, IdempotencyKey).values(values))
+        await self.session.change(insert_or_keep(self.session, IdempotencyKey), values)
         found = await self.list_(
             IdempotencyKey.owner_id == request.owner_id,
             IdempotencyKey.operation == request.operation,

@@ -33,7 +33,7 @@ class JobRepository(BaseRepository[Job]):
             return True
         given = {column.key: getattr(job, column.key) for column in Job.__table__.c}
         values = {"created_at": self.clock.now()} | {key: value for key, value in given.items() if value is not None}
-        return bool(await self._rowcount(insert_if_new(self.session, Job).values(values)))
+        return bool(await self.session.change(insert_if_new(self.session, Job), values))
 
     async def next_due(self, kinds: Collection[str]) -> datetime | None:
         """When the next job of these kinds may be taken: a moment that has passed if one waits."""

@@ -19,8 +19,8 @@ from app.metrics.models import HASH_BYTES, MetricRetention, MetricRollup, System
 from app.metrics.sketch import Sketch
 from app.metrics.types import FOLDED, Aggregate, Event, Resolution, Retention, Rollup, Series, Span
 
-_ROLLUPS: Table = MetricRollup.__table__  # type: ignore[assignment] # a Table it is
-_EVENTS: Table = SystemMetric.__table__  # type: ignore[assignment]
+_ROLLUPS: Table = MetricRollup.__table__
+_EVENTS: Table = SystemMetric.__table__
 _KEY = ("operation", "bucket_seconds", "bucket_start", "dims_hash", "source")
 _FIGURES = ("count", "errors", "sum_ms", "min_ms", "max_ms", "sketch")
 
@@ -36,7 +36,7 @@ class RollupRepository(BaseRepository[MetricRollup]):
         if not rows:
             return
         statement = insert_or_replace(self.session, MetricRollup, _KEY, _FIGURES)
-        await self.session.execute(statement, rows)
+        await self.session.change(statement, rows)
 
     async def read(self, spans: Sequence[Span], *, operation: str, limit: int) -> Sequence[Row[Any]]:
         """What is known of an operation in these spans, which follow each other: folded, and of sources by the minute.
@@ -107,14 +107,14 @@ class RollupRepository(BaseRepository[MetricRollup]):
         """
         rows = [_row(rollup) for rollup in rollups]
         if rows:
-            await self.session.execute(insert(_ROLLUPS), rows)
+            await self.session.change(insert(_ROLLUPS), rows)
 
     async def replace_folded(self, rollup: Rollup, *, expected_count: int) -> bool:
         """Change a folded rollup. False where somebody else has changed it since it counted `expected_count` events."""
         row = _row(rollup)
         where = [getattr(MetricRollup, name) == row[name] for name in _KEY]
         statement = update_rows(MetricRollup).where(*where, MetricRollup.count == expected_count)
-        return bool(await self._rowcount(statement.values({name: row[name] for name in _FIGURES})))
+        return bool(await self.session.change(statement.values({name: row[name] for name in _FIGURES})))
 
     async def operations(self, *, after: str, limit: int) -> list[str]:
         """The names of operations behind `after`, in their order; each is one step along the primary key."""
@@ -159,7 +159,7 @@ class SystemMetricRepository(BaseRepository[SystemMetric]):
             for event in events
         ]
         if rows:
-            await self.session.execute(insert(_EVENTS), rows)
+            await self.session.change(insert(_EVENTS), rows)
 
     async def operations(self, *, after: str, limit: int) -> list[str]:
         """The names of operations behind `after`, in their order."""
@@ -190,7 +190,7 @@ class RetentionRepository(BaseRepository[MetricRetention]):
         statement = insert_or_replace(
             self.session, MetricRetention, ("pattern",), ("raw_days", "minute_days", "hour_days")
         )
-        await self.session.execute(statement, [asdict(rule)])
+        await self.session.change(statement, [asdict(rule)])
 
     async def remove(self, pattern: str) -> bool:
         """Delete a rule. False where there is none."""
@@ -202,7 +202,7 @@ async def _distinct(repository: BaseRepository[Any], column: Column, after: str,
 
     MySQL walks by itself where it groups; in the recursion it would look for each value from the index's beginning.
     """
-    if repository.session.get_bind().dialect.name == "mysql":
+    if repository.session.dialect_name == "mysql":
         names: Any = select(column.label("name")).where(column > after).group_by(column).order_by(column).limit(limit)
         return [row.name for row in await repository.session.rows(names)]
     first = select(func.min(column).label("name")).where(column > literal(after, column.type))

@@ -94,7 +94,7 @@ class SearchRepository:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._dialect = session.get_bind().dialect.name
+        self._dialect = session.dialect_name
 
     async def collection_of(self, owner: Owner, domain: str) -> int | None:
         """The id of what an owner has in a domain; None where that is nothing yet."""
@@ -108,7 +108,7 @@ class SearchRepository:
         if found is not None:
             return found
         values = {"user_id": owner.user_id, "guest_id": owner.guest_id, "domain": domain}
-        await self._session.execute(insert_or_keep(self._session, SearchCollection).values(values))
+        await self._session.change(insert_or_keep(self._session, SearchCollection), values)
         made = await self.collection_of(owner, domain)
         if made is None:  # pragma: no cover # it is there, or the insert has raised
             raise LookupError("the collection that was just made")
@@ -141,9 +141,9 @@ class SearchRepository:
             for document, analysis in documents
         ]
         statement = insert_or_replace(self._session, SearchDocument, _DOCUMENT_KEY, _REPLACED)
-        await self._session.execute(statement, rows)
+        await self._session.change(statement, rows)
         ids = await self._ids(collection_id, [document.target for document, _ in documents])
-        await self._session.execute(delete(SearchPosting).where(SearchPosting.document_id.in_(ids.values())))
+        await self._session.change(delete(_POSTINGS).where(_POSTINGS.c.document_id.in_(ids.values())))
         postings = [
             (term, ids[document.target], found.frequency, analysis.length, found.positions)
             for document, analysis in documents
@@ -153,7 +153,7 @@ class SearchRepository:
         for begin in range(0, len(postings), _POSTINGS_AT_ONCE):
             some = postings[begin : begin + _POSTINGS_AT_ONCE]
             values = [dict(zip(_POSTING_COLUMNS, (collection_id, *posting), strict=True)) for posting in some]
-            await self._session.execute(insert(_POSTINGS), values)
+            await self._session.change(insert(_POSTINGS), values)
 
     async def delete_targets(self, collection_id: int, targets: Collection[Target]) -> int:
         """Remove what stands for these targets; the number of documents."""
@@ -165,10 +165,10 @@ class SearchRepository:
 
     async def move(self, old_id: int, new_id: int) -> None:
         """Make the documents of one collection those of another one, and remove the former."""
-        for model in (SearchDocument, SearchPosting):
-            statement = update(model).where(model.collection_id == old_id).values(collection_id=new_id)
-            await self._session.execute(statement, execution_options={"synchronize_session": False})
-        await self._delete(SearchCollection.id == old_id, SearchCollection)
+        for table in (_DOCUMENTS, _POSTINGS):
+            statement = update(table).where(table.c.collection_id == old_id).values(collection_id=new_id)
+            await self._session.change(statement)
+        await self._session.change(delete(SearchCollection.__table__).where(SearchCollection.id == old_id))
 
     async def statistics(self, collection_id: int) -> Statistics:
         """How many documents a collection has and how long they are, of its newest `COUNTED_DOCUMENTS`."""
@@ -224,11 +224,9 @@ class SearchRepository:
         statement = select(*columns).where(_is_one_of(collection_id, targets))
         return {Target(row.target_type, row.target_id): row.id for row in await self._session.rows(statement)}
 
-    async def _delete(self, where: ColumnElement[bool], model: Any = SearchDocument) -> int:
-        """Delete rows; what belongs to them goes with them."""
-        statement = delete(model).where(where)
-        result: Any = await self._session.execute(statement, execution_options={"synchronize_session": False})
-        return int(result.rowcount)
+    async def _delete(self, where: ColumnElement[bool]) -> int:
+        """Delete documents; what belongs to them goes with them."""
+        return await self._session.change(delete(_DOCUMENTS).where(where))
 
 
 def _of(owner: Owner) -> ColumnElement[bool]:

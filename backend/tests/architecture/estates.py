@@ -186,7 +186,7 @@ async def settle(database: Database, estate: Estate, *, count: int) -> None:
 async def crowd(database: Database, count: int, *, first: int) -> None:
     """Others: accounts and guests, as many of each, who have one row of everything; numbered from `first` on."""
     numbers, made = range(first, first + count), {"created_at": MOMENT, "last_seen_at": MOMENT}
-    people = [row_of(User.__table__, number) for number in numbers]  # type: ignore[arg-type] # a Table it is
+    people = [row_of(User.__table__, number) for number in numbers]
     guests: list[Row] = [{"id": new_id(), "secret_hash": number.to_bytes(32, "big"), **made} for number in numbers]
     async with database.writer.begin() as connection:
         await connection.execute(insert(User), people)

@@ -17,8 +17,8 @@ from tests.db.rows import row_of
 from tests.statements import plan_of, recorded_sql
 from tests.support import Account
 
-USERS: Table = User.__table__  # type: ignore[assignment] # a Table it is
-EVENTS: Table = AuditEvent.__table__  # type: ignore[assignment]
+USERS: Table = User.__table__
+EVENTS: Table = AuditEvent.__table__
 ROWS = 4000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -27,7 +27,7 @@ from tests.db.rows import row_of
 from tests.support import API, PASSWORD, Account, make_settings
 
 MakeDatabase = Callable[..., Database]
-USERS: Table = User.__table__  # type: ignore[assignment] # a Table it is
+USERS: Table = User.__table__
 
 
 @pytest.fixture

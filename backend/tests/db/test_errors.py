@@ -39,7 +39,7 @@ from app.models import Base
 from tests.db.rows import Parents, row_of
 from tests.support import make_settings
 
-USERS: Table = User.__table__  # type: ignore[assignment] # a Table it is
+USERS: Table = User.__table__
 UNIQUE = [
     (table.name, constraint.name)
     for table in Base.metadata.sorted_tables

@@ -26,12 +26,12 @@ NOON = datetime(2026, 5, 6, 12, 0, 0, 123456, tzinfo=UTC)
 
 def make_user(number: int, **values: Any) -> User:
     """An account that no test of this file logs in to."""
-    row = row_of(User.__table__, number)  # type: ignore[arg-type] # a Table it is
+    row = row_of(User.__table__, number)
     return User(**{**row, "created_at": None, "updated_at": None, "row_version": 1, **values})
 
 
 def make_session(user_id: UUID, number: int, **values: Any) -> AuthSession:
-    row = row_of(AuthSession.__table__, number, {"users.id": [user_id]})  # type: ignore[arg-type] # a Table it is
+    row = row_of(AuthSession.__table__, number, {"users.id": [user_id]})
     return AuthSession(**{**row, **values})
 
 

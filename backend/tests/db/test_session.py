@@ -97,7 +97,7 @@ async def test_an_endpoint_that_raises_leaves_nothing_and_runs_no_action(
 
     async def write(session: SessionDep, fails: bool) -> None:
         session.after_commit(act)
-        await session.execute(insert(User), [row_of(User.__table__, 1)])  # type: ignore[arg-type] # a Table it is
+        await session.execute(insert(User), [row_of(User.__table__, 1)])
         if fails:
             raise ConflictError
 
@@ -128,7 +128,7 @@ async def test_actions_after_the_commit_run_once_and_not_after_a_rollback(servic
 
 async def test_read_sessions_cannot_write(make_app: AppFactory, services: Services) -> None:
     """A GET writes nothing, whichever way it tries."""
-    user = row_of(User.__table__, 1)  # type: ignore[arg-type] # a Table it is
+    user = row_of(User.__table__, 1)
     async with services.database.read_session() as session:
         session.add(User(**user))
         with pytest.raises(RuntimeError, match="cannot write"):
@@ -140,7 +140,7 @@ async def test_read_sessions_cannot_write(make_app: AppFactory, services: Servic
         await session.commit()
 
     async def write(session: SessionDep) -> None:
-        await UserRepository(session, Clock()).add(User(**row_of(User.__table__, 1)))  # type: ignore[arg-type] # as above
+        await UserRepository(session, Clock()).add(User(**row_of(User.__table__, 1)))
 
     async with make_app() as app, client_of(app) as client:
         app.get("/write")(write)
@@ -187,7 +187,7 @@ async def test_get_routes_that_opt_in_read_the_replica_until_the_caller_writes(
         await admin.login()
         assert services.database.replica is not None
         async with services.database.replica.connect() as connection:
-            stale = row_of(User.__table__, 7)  # type: ignore[arg-type] # a Table it is
+            stale = row_of(User.__table__, 7)
             await connection.execute(insert(User), [stale])
 
         async def listed() -> list[str]:

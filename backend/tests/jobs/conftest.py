@@ -25,4 +25,4 @@ async def stage(settings: Settings, database: Database, clock: ManualClock) -> A
     """A table without a row, before and after."""
     yield Stage(settings, database, clock)
     async with database.writer.begin() as connection:
-        await connection.execute(Job.__table__.delete())  # type: ignore[attr-defined] # a Table it is
+        await connection.execute(Job.__table__.delete())

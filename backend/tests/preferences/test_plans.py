@@ -35,8 +35,7 @@ async def many(services: Services, account: Account) -> None:
     moment, people = datetime(2026, 1, 1, tzinfo=UTC), [new_id() for _ in range(PEOPLE)]
     common = {"device_id": ACCOUNT_LAYER, "key": "x-a"}
     users: list[dict[str, Any]] = [
-        row_of(User.__table__, 1)  # type: ignore[arg-type] # a Table it is
-        | {"id": one, "email_normalized": one.hex, "username_normalized": one.hex}
+        row_of(User.__table__, 1) | {"id": one, "email_normalized": one.hex, "username_normalized": one.hex}
         for one in people
     ]
     preferences = [

@@ -35,7 +35,7 @@ class AuditHeadRepository(BaseRepository[AuditHead]):
 
     async def create(self, **values: Any) -> None:
         """Make the head of these columns, unless another transaction is first, whose end is waited for."""
-        await self.session.execute(insert_or_keep(self.session, AuditHead).values(id=_ID, **values))
+        await self.session.change(insert_or_keep(self.session, AuditHead).values(id=_ID, **values))
 
     async def move(self, sequence: int, mac: bytes, seal: bytes) -> None:
         """Let the chain end at another link."""
@@ -114,8 +114,8 @@ _IS_CHAINED = AuditEvent.sequence > BEFORE_FIRST.sequence
 
 # Without the ORM's share of the cost: the head is locked all the while.
 _LOCK = select(*AuditHead.__table__.c).where(AuditHead.id == _ID).with_for_update()
-_MOVE = update(AuditHead.__table__).where(AuditHead.id == _ID)  # type: ignore[arg-type] # a Table it is
-_INSERT = insert(AuditEvent.__table__)  # type: ignore[arg-type]
+_MOVE = update(AuditHead.__table__).where(AuditHead.id == _ID)
+_INSERT = insert(AuditEvent.__table__)
 
 # An action that no release knows is still to be read.
 _AS_STORED = [

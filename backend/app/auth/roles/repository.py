@@ -24,7 +24,7 @@ class RoleRepository(BaseRepository[CustomRole]):
         """Those of the roles that exist, by name, locked until the transaction ends."""
         if not role_ids:
             return []
-        await self.session.execute(
+        await self.session.rows(
             select(CustomRole.id).where(CustomRole.id.in_(role_ids)).order_by(CustomRole.id).with_for_update()
         )
         return await self.list_by_ids(role_ids)

@@ -21,7 +21,7 @@ class ServiceAccountRepository(BaseRepository[ServiceAccount]):
 
     async def lock(self, service_id: UUID) -> ServiceAccount | None:
         """A service account, held until the transaction ends."""
-        await self.session.execute(select(ServiceAccount.id).where(ServiceAccount.id == service_id).with_for_update())
+        await self.session.rows(select(ServiceAccount.id).where(ServiceAccount.id == service_id).with_for_update())
         return await self.get(service_id)
 
 

@@ -34,7 +34,7 @@ class FeedbackRepository(BaseRepository[MessageFeedback]):
             "created_at": self.clock.now(),
             "updated_at": self.clock.now(),
         }
-        await self.session.execute(insert_or_replace(self.session, MessageFeedback, _KEY, _REPLACED).values(row))
+        await self.session.change(insert_or_replace(self.session, MessageFeedback, _KEY, _REPLACED), row)
 
     async def remove(self, message_id: UUID, user_id: UUID) -> bool:
         """Delete an opinion. False where there is none."""

@@ -182,7 +182,7 @@ class AttemptRepository(BaseRepository[ResponseAttempt]):
             for id_, attempt in attempts
         ]
         if rows:
-            await self.session.execute(insert_or_replace(self.session, ResponseAttempt, _CALL, _OUTCOME), rows)
+            await self.session.change(insert_or_replace(self.session, ResponseAttempt, _CALL, _OUTCOME), rows)
 
     async def running(self, response_id: UUID) -> list[Attempt]:
         """The calls for a reply of which nobody has said that they ended."""
@@ -206,7 +206,7 @@ class EventRepository:
             for id_, event in events
         ]
         connection = await self._session.connection()
-        await connection.execute(insert(ResponseEvent.__table__), rows)  # type: ignore[arg-type]
+        await connection.execute(insert(ResponseEvent.__table__), rows)
 
     async def after(self, response_id: UUID, seq: int, limit: int = EVENTS_A_PAGE) -> list[Event]:
         """The next events of a reply."""

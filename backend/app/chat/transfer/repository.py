@@ -73,7 +73,7 @@ class ImportChunkRepository(BaseRepository[ImportChunk]):
             for seq, start in enumerate(starts)
         ]
         for start in range(0, len(rows), _INSERTED_AT_ONCE):
-            await self.session.execute(insert(ImportChunk), rows[start : start + _INSERTED_AT_ONCE])
+            await self.session.change(insert(ImportChunk.__table__), rows[start : start + _INSERTED_AT_ONCE])
 
     async def load(self, import_id: UUID) -> bytes:
         """The file."""
@@ -105,7 +105,7 @@ class ImportedMessageRepository(MessageRepository):
         """Insert rows without making objects of them."""
         connection = await self.session.connection()
         for start in range(0, len(rows), _INSERTED_AT_ONCE):
-            await connection.execute(insert(Message.__table__), rows[start : start + _INSERTED_AT_ONCE])  # type: ignore[arg-type]
+            await connection.execute(insert(Message.__table__), rows[start : start + _INSERTED_AT_ONCE])
 
     async def known_ids(self, ids: Collection[UUID]) -> frozenset[UUID]:
         """Those of the ids that are messages already."""

@@ -21,6 +21,7 @@ from app.db.query import Column
 from app.db.repository import BaseRepository
 from app.db.upsert import insert_or_keep
 
+_COUNTERS, _RESERVATIONS = UsageCounter.__table__, UsageReservation.__table__
 _SUMMED: tuple[Column, ...] = (
     UsageRecord.tokens_prompt,
     UsageRecord.tokens_completion,
@@ -98,11 +99,11 @@ class UsageCounterRepository:
     async def reserve(self, key: CounterKey, amount: int, limit: int) -> bool:
         """Reserve an amount where the limit leaves room for it; False where it does not."""
         room = and_(_is(key), UsageCounter.used + UsageCounter.reserved + amount <= limit)
-        change = update(UsageCounter).where(room).values(reserved=UsageCounter.reserved + amount)
-        if await self._changes(change):
+        change = update(_COUNTERS).where(room).values(reserved=UsageCounter.reserved + amount)
+        if await self._session.change(change):
             return True
-        await self._session.execute(self._make(key))
-        return bool(await self._changes(change))
+        await self._session.change(self._make(key))
+        return bool(await self._session.change(change))
 
     async def settle(self, key: CounterKey, *, reserved: int, used: int, limit: int | None = None) -> None:
         """Give a reservation back and count what was really used, but not beyond a limit, which is then reached.
@@ -114,8 +115,8 @@ class UsageCounterRepository:
             room = limit - left
             total = case((total <= room, total), (UsageCounter.used <= room, room), else_=UsageCounter.used)
         # MySQL sets column by column, and the next one sees what was set.
-        change = update(UsageCounter).where(_is(key)).ordered_values(("used", total), ("reserved", left))
-        await self._changes(change)
+        change = update(_COUNTERS).where(_is(key)).ordered_values(("used", total), ("reserved", left))
+        await self._session.change(change)
 
     async def read(self, keys: Sequence[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
         """What is used and reserved of those counters that exist."""
@@ -138,7 +139,7 @@ class UsageCounterRepository:
             }
             for key, amount in reserved
         ]
-        await self._session.execute(insert(UsageReservation), rows)
+        await self._session.change(insert(_RESERVATIONS), rows)
 
     async def reservations(self, response_id: UUID) -> list[tuple[CounterKey, int]]:
         """What a response has reserved, in the order of locks; nobody else can settle it until the transaction ends."""
@@ -149,13 +150,13 @@ class UsageCounterRepository:
 
     async def empty(self, response_id: UUID) -> None:
         """Note that a response reserves nothing any more; what it used is still to be counted in these places."""
-        await self._changes(
-            update(UsageReservation).where(UsageReservation.response_id == response_id).values(amount=0)
+        await self._session.change(
+            update(_RESERVATIONS).where(UsageReservation.response_id == response_id).values(amount=0)
         )
 
     async def forget(self, response_id: UUID) -> None:
         """Delete the reservations of a response."""
-        await self._changes(delete(UsageReservation).where(UsageReservation.response_id == response_id))
+        await self._session.change(delete(_RESERVATIONS).where(UsageReservation.response_id == response_id))
 
     async def abandoned(self, ago: timedelta, limit: int) -> Sequence[UUID]:
         """The replies that reserved something so long ago and are no longer being made, the oldest first."""
@@ -171,7 +172,7 @@ class UsageCounterRepository:
 
     async def delete_ended(self, ago: timedelta) -> int:
         """Delete the counters of windows that ended so long ago."""
-        return await self._changes(delete(UsageCounter).where(UsageCounter.window_end < self._clock.now() - ago))
+        return await self._session.change(delete(_COUNTERS).where(UsageCounter.window_end < self._clock.now() - ago))
 
     def _make(self, key: CounterKey) -> Any:
         """Insert an empty counter unless it is there. MySQL locks the row at once for the update that follows."""
@@ -186,10 +187,6 @@ class UsageCounterRepository:
         }
         return insert_or_keep(self._session, UsageCounter).values(values)
 
-    async def _changes(self, statement: Any) -> int:
-        result: Any = await self._session.execute(statement, execution_options={"synchronize_session": False})
-        return int(result.rowcount)
-
 
 class UsageRecordRepository(OwnerRepository[UsageRecord]):
     """The ledger: what responses used and cost."""
@@ -198,7 +195,7 @@ class UsageRecordRepository(OwnerRepository[UsageRecord]):
 
     async def add_once(self, record: dict[str, Any]) -> bool:
         """Insert a record; False where its response has one."""
-        await self.session.execute(insert_or_keep(self.session, UsageRecord).values(record))
+        await self.session.change(insert_or_keep(self.session, UsageRecord), record)
         return await self.exists(UsageRecord.id == record["id"])
 
     async def sums(

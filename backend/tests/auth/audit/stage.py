@@ -58,7 +58,7 @@ class Stage:
         return {"key": "language", "seq": str(answer.json()["seq"]), "device_id": device_id}
 
     async def dead_job(self) -> dict[str, str]:
-        row = row_of(Job.__table__, 1) | {"status": JobStatus.DEAD}  # type: ignore[arg-type] # a Table it is
+        row = row_of(Job.__table__, 1) | {"status": JobStatus.DEAD}
         async with self.services.database.writer.begin() as connection:
             await connection.execute(insert(Job), [row])
         return {"job_id": str(row["id"])}

@@ -203,7 +203,7 @@ async def test_memory_is_bounded_and_every_fault_counted(services: Services, mon
 async def test_events_older_than_the_chain_are_counted_and_others_refused(services: Services) -> None:
     """Those from before the migration have no place in the chain; nobody adds to them, or takes some, afterwards."""
     begun = services.clock.now()
-    old = [row_of(AuditEvent.__table__, n) | {"sequence": None, "mac": None} for n in range(3)]  # type: ignore[arg-type]
+    old = [row_of(AuditEvent.__table__, n) | {"sequence": None, "mac": None} for n in range(3)]
     for row in old:
         await insert_event(services, row | {"occurred_at": begun - timedelta(days=1)})
     assert await faults(services) == [(FaultKind.UNCHAINED, None)]
@@ -324,7 +324,7 @@ async def insert_event(services: Services, row: dict[str, Any]) -> None:
 
 def forged(services: Services, **values: Any) -> dict[str, Any]:
     """An event that the service never wrote."""
-    row = row_of(AuditEvent.__table__, 0)  # type: ignore[arg-type]
+    row = row_of(AuditEvent.__table__, 0)
     return {**row, "id": new_id(), "occurred_at": services.clock.now(), "sequence": None, "mac": None, **values}
 
 
@@ -385,7 +385,7 @@ def insert_unnumbered(settings: Settings, occurred_at: datetime) -> None:
     """Two events as releases without the chain wrote them."""
     engine = create_engine(read_url(settings).synchronous)
     table = AuditEvent.__table__
-    rows = [row_of(table, n) | {"occurred_at": occurred_at, "sequence": None, "mac": None} for n in range(2)]  # type: ignore[arg-type]
+    rows = [row_of(table, n) | {"occurred_at": occurred_at, "sequence": None, "mac": None} for n in range(2)]
     with engine.begin() as connection:
-        connection.execute(insert(table), rows)  # type: ignore[arg-type]
+        connection.execute(insert(table), rows)
     engine.dispose()

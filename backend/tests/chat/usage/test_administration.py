@@ -215,6 +215,6 @@ async def make_response(services: Services, account: Account, response_id: UUID,
     """A reply in some state, without a model."""
     conversation = UUID((await converse(account))["id"])
     (message,) = await talk(services, account, str(conversation), 1)
-    row = row_of(Response.__table__, 0, {"messages.id": [message.id]})  # type: ignore[arg-type] # a Table it is
+    row = row_of(Response.__table__, 0, {"messages.id": [message.id]})
     async with services.database.writer.begin() as connection:
         await connection.execute(insert(Response), [{**row, "id": response_id, "status": status}])

@@ -186,7 +186,7 @@ async def test_no_report_reads_the_whole_ledger(
     rows = []
     for n in range(4000):
         mine = owner.id if n % 50 == 0 else UUID(admin.id)
-        row = row_of(table, n, {"users.id": [mine], "guests.id": [None]})  # type: ignore[arg-type] # a Table it is
+        row = row_of(table, n, {"users.id": [mine], "guests.id": [None]})
         rows.append({**row, "user_id": mine, "guest_id": None, "created_at": MIDNIGHT + timedelta(minutes=n)})
     async with services.database.writer.begin() as connection:
         await connection.execute(insert(UsageRecord), rows)

@@ -82,7 +82,7 @@ def test_statements_stay_in_repositories(lines_found: Check) -> None:
         assert lines_found(rule, text, "app/chat/service.py") == [1]
         assert lines_found(rule, text, "app/chat/repository.py") == []
         assert lines_found(rule, text, "app/db/upsert.py") == []
-        assert lines_found(rule, text, "app/auth/limits.py") == []
+        assert lines_found(rule, text, "app/auth/notices.py") == []
     assert lines_found(rule, "from sqlalchemy.exc import IntegrityError", "app/chat/service.py") == []
 
 
