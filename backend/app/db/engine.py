@@ -22,17 +22,14 @@ from app.core.settings import DatabasePooler, Settings
 from app.db import sqlite
 from app.db.failpoints import Failpoints
 from app.db.query import ModelT, PreparedSelect
+from app.db.types import dump_json
 from app.db.url import DatabaseUrl, database_url, mysql_login, replica_url, tls_context
 
 _PING_AFTER_IDLE_SECONDS = 1.0
 _POOL_RECYCLE_SECONDS = 1800
-_SQLITE_PRAGMAS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000")
 _SQLITE_READERS = 4
 LISTENER_NAME = "merit listener"
 """The `application_name` of connections that wait for notices."""
-
-# SQLite before these may lose committed WAL writes when two connections checkpoint at once (sqlite.org/wal.html).
-_SQLITE_WAL_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 BeforeCommit = Callable[["Session", list[Any]], Awaitable[None]]
@@ -205,8 +202,8 @@ class Database:
             settings.make_data_dir()
             # Writers queue for the lock as long as their requests may take; readers find a connection soon or never.
             patience = settings.request_timeout_seconds
-            self.writer = _sqlite_engine(self.url, settings, 1, pool_timeout=patience, begin="BEGIN IMMEDIATE")
-            self.reader = _sqlite_engine(
+            self.writer = sqlite.make_engine(self.url, settings, 1, pool_timeout=patience, begin="BEGIN IMMEDIATE")
+            self.reader = sqlite.make_engine(
                 self.url, settings, _SQLITE_READERS, pool_timeout=settings.db_pool_timeout, begin=None
             )
         else:
@@ -244,7 +241,7 @@ class Database:
         if self.url.backend != "sqlite":
             return []
         warnings = []
-        if not _is_wal_safe(sqlite3.sqlite_version_info):
+        if not sqlite.is_wal_safe(sqlite3.sqlite_version_info):
             warnings.append(f"SQLite {sqlite3.sqlite_version} may lose WAL writes under concurrent checkpoints")
         if self._workers > 1:
             warnings.append(f"SQLite serves one process best; {self._workers} workers write to it")
@@ -254,43 +251,6 @@ class Database:
         """Close every connection."""
         for engine in {self.writer, self.reader, self.replica} - {None}:
             await engine.dispose()  # type: ignore[union-attr]
-
-
-def _is_wal_safe(version: tuple[int, ...]) -> bool:
-    same_line = [fixed for fixed in _SQLITE_WAL_FIXED if fixed[:2] == version[:2]]
-    return version >= (same_line[0] if same_line else max(_SQLITE_WAL_FIXED))
-
-
-def _sqlite_engine(
-    url: DatabaseUrl, settings: Settings, pool_size: int, *, pool_timeout: float, begin: str | None
-) -> AsyncEngine:
-    engine = create_async_engine(
-        url.asynchronous,
-        echo=settings.db_echo,
-        hide_parameters=True,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=pool_timeout,
-        json_serializer=_dump_json,
-        json_deserializer=orjson.loads,
-        connect_args={"isolation_level": None, "timeout": 10.0, "async_creator_fn": sqlite.connect},
-        skip_autocommit_rollback=begin is None,  # there is no transaction to end
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _set_pragmas(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in _SQLITE_PRAGMAS:
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    if begin is not None:
-
-        @event.listens_for(engine.sync_engine, "begin")
-        def _begin(connection: Any) -> None:
-            connection.exec_driver_sql(begin)
-
-    return engine
 
 
 def _reading_lane(writer: AsyncEngine, url: DatabaseUrl, settings: Settings) -> AsyncEngine:
@@ -311,7 +271,7 @@ def _server_engine(url: DatabaseUrl, settings: Settings, *, isolation_level: str
         pool_timeout=settings.db_pool_timeout,
         pool_recycle=_POOL_RECYCLE_SECONDS,
         pool_use_lifo=True,
-        json_serializer=_dump_json,
+        json_serializer=dump_json,
         json_deserializer=orjson.loads,
         connect_args=connect_args,
         isolation_level=isolation_level,
@@ -411,7 +371,3 @@ def _connect_honestly(engine: AsyncEngine) -> None:
             return dialect.connect(*arguments, **options)
         except RuntimeError as error:
             raise ConnectionResetError(str(error)) from error
-
-
-def _dump_json(value: Any) -> str:
-    return orjson.dumps(value).decode()

@@ -1,4 +1,4 @@
-"""Connections to SQLite that send each statement to their thread once.
+"""The engines of a SQLite database, whose connections send each statement to their thread once.
 
 A connection of aiosqlite is a thread. SQLAlchemy makes a cursor, executes, fetches and closes it: four trips to that
 thread and back, each of which costs more than a small statement. Here all of it is one trip.
@@ -9,9 +9,58 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import aiosqlite
+import orjson
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.core.settings import Settings
+from app.db.types import dump_json
+from app.db.url import DatabaseUrl
 
 _ITER_CHUNK_SIZE = 64
 """aiosqlite's own default; nothing here fetches in chunks."""
+_PRAGMAS = ("foreign_keys=ON", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000")
+# SQLite before these may lose committed WAL writes when two connections checkpoint at once (sqlite.org/wal.html).
+_WAL_FIXED = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
+
+
+def make_engine(
+    url: DatabaseUrl, settings: Settings, pool_size: int, *, pool_timeout: float, begin: str | None
+) -> AsyncEngine:
+    """Make a lane of so many connections, whose transactions start with `begin`; None makes a lane without any."""
+    engine = create_async_engine(
+        url.asynchronous,
+        echo=settings.db_echo,
+        hide_parameters=True,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=pool_timeout,
+        json_serializer=dump_json,
+        json_deserializer=orjson.loads,
+        connect_args={"isolation_level": None, "timeout": 10.0, "async_creator_fn": connect},
+        skip_autocommit_rollback=begin is None,  # there is no transaction to end
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _set_pragmas(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    if begin is not None:
+
+        @event.listens_for(engine.sync_engine, "begin")
+        def _begin(connection: Any) -> None:
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def is_wal_safe(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite keeps what it has committed."""
+    same_line = [fixed for fixed in _WAL_FIXED if fixed[:2] == version[:2]]
+    return version >= (same_line[0] if same_line else max(_WAL_FIXED))
 
 
 def connect(database: str, **options: Any) -> aiosqlite.Connection:

@@ -244,8 +244,13 @@ class JsonValue(_Type[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Value → what the type below takes."""
-        return orjson.dumps(value).decode() if dialect.name == "sqlite" and value is not None else value
+        return dump_json(value) if dialect.name == "sqlite" and value is not None else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """What the type below gives → value."""
         return orjson.loads(value) if dialect.name == "sqlite" and value is not None else value
+
+
+def dump_json(value: Any) -> str:
+    """A value as JSON, for drivers that take text."""
+    return orjson.dumps(value).decode()
