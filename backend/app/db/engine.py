@@ -28,6 +28,8 @@ from app.db.url import DatabaseUrl, database_url, mysql_login, replica_url, tls_
 _PING_AFTER_IDLE_SECONDS = 1.0
 _POOL_RECYCLE_SECONDS = 1800
 _SQLITE_READERS = 4
+_KEPT: dict[str, Any] = {}
+_NOT_KEPT: dict[str, Any] = {"compiled_cache": None}
 LISTENER_NAME = "merit listener"
 """The `application_name` of connections that wait for notices."""
 
@@ -85,9 +87,14 @@ class Session(AsyncSession):
         self._after_commit.clear()
         await super().rollback()  # commit: this is the method itself
 
-    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
-        """The rows that a statement finds, inside this session's transaction, without the ORM's share of the cost."""
-        return await self.run_sync(_rows, statement, values)
+    async def rows(
+        self, statement: Executable, values: Mapping[str, Any] | None = None, *, keep: bool = True
+    ) -> Sequence[Row[Any]]:
+        """The rows that a statement finds, inside this session's transaction, without the ORM's share of the cost.
+
+        SQLAlchemy keeps what it compiles, but with `keep` false: where callers make up the statement's shape.
+        """
+        return await self.run_sync(_rows, statement, values, keep)
 
     async def change(self, statement: Executable, values: Values | None = None) -> int:
         """Run a statement that writes, without the ORM's share of the cost; the number of rows that it met or made."""
@@ -105,17 +112,21 @@ class Session(AsyncSession):
 
 
 # A statement with all that belongs to it is one call from the asynchronous side: each costs a greenlet.
-def _rows(session: SyncSession, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
-    return session.connection().execute(statement, values).all()
+def _rows(
+    session: SyncSession, statement: Executable, values: Mapping[str, Any] | None, keep: bool
+) -> Sequence[Row[Any]]:
+    return session.connection().execute(statement, values, execution_options=_KEPT if keep else _NOT_KEPT).all()
 
 
 def _change(session: SyncSession, statement: Executable, values: Values | None) -> int:
     return session.connection().execute(statement, values).rowcount
 
 
-def _rows_alone(engine: Engine, statement: Executable, values: Mapping[str, Any] | None) -> Sequence[Row[Any]]:
+def _rows_alone(
+    engine: Engine, statement: Executable, values: Mapping[str, Any] | None, keep: bool
+) -> Sequence[Row[Any]]:
     with engine.connect() as connection:
-        return connection.execute(statement, values).all()
+        return connection.execute(statement, values, execution_options=_KEPT if keep else _NOT_KEPT).all()
 
 
 class _ReadOnlySession(SyncSession):
@@ -160,12 +171,14 @@ class ReadSession(Session):
     async def commit(self) -> None:
         """Nothing to commit."""
 
-    async def rows(self, statement: Executable, values: Mapping[str, Any] | None = None) -> Sequence[Row[Any]]:
+    async def rows(
+        self, statement: Executable, values: Mapping[str, Any] | None = None, *, keep: bool = True
+    ) -> Sequence[Row[Any]]:
         """The rows that a select finds, on a connection of the pool for just this statement."""
         engine = self.bind
         if not isinstance(engine, AsyncEngine):
-            return await super().rows(statement, values)
-        return await greenlet_spawn(_rows_alone, engine.sync_engine, statement, values)
+            return await super().rows(statement, values, keep=keep)
+        return await greenlet_spawn(_rows_alone, engine.sync_engine, statement, values, keep)
 
     async def fetch(
         self, query: PreparedSelect[ModelT], values: Mapping[str, Any], *where: ColumnElement[bool]

@@ -197,12 +197,13 @@ class SearchRepository:
         """
         statement, values = retrieval.having_all(search, after)
         has_phrases = bool(retrieval.phrase_words(search))
-        return await self._session.rows(statement if has_phrases else statement.limit(limit), values)
+        statement = statement if has_phrases else statement.limit(limit)
+        return await self._session.rows(statement, values, keep=retrieval.is_small(search))
 
     async def having_any(self, search: Search, after: Position | None, limit: int) -> Sequence[Row[Any]]:
         """The documents that have some of the wanted words, by `score` and newest first."""
         statement, values = retrieval.having_any(search, after)
-        return await self._session.rows(statement.limit(limit), values)
+        return await self._session.rows(statement.limit(limit), values, keep=retrieval.is_small(search))
 
     async def documents(self, collection_id: int, ids: Collection[int]) -> Mapping[int, Row[Any]]:
         """Some documents of a collection by their ids."""

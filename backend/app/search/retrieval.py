@@ -75,19 +75,20 @@ def having_all(search: Search, after: Position | None) -> tuple[Select[Any], Val
     The best come first, of equals the newest; with `after` those behind it. With the statement come its parameters.
     """
     shape, values = _shape_of(search)
-    find = _having_all if _is_small(shape) else _having_all.__wrapped__
+    find = _having_all if is_small(search) else _having_all.__wrapped__
     return find(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
 
 
 def having_any(search: Search, after: Position | None) -> tuple[Select[Any], Values]:
     """The same of those with some of the wanted words, without places; of each word the newest documents count."""
     shape, values = _shape_of(search)
-    find = _having_any if _is_small(shape) else _having_any.__wrapped__
+    find = _having_any if is_small(search) else _having_any.__wrapped__
     return find(shape, MAX_CANDIDATES, is_first=after is None), values | _behind(after)
 
 
-def _is_small(shape: Search) -> bool:
-    words = sum(map(len, shape.wanted)) + len(shape.excluded) + len(phrase_words(shape))
+def is_small(search: Search) -> bool:
+    """Whether the statements of a search are worth their memory."""
+    words = sum(map(len, search.wanted)) + len(search.excluded) + len(phrase_words(search))
     return words <= _REMEMBERED_WORDS
 
 

@@ -1,7 +1,11 @@
 """What is remembered of searches is bounded, whatever shapes somebody makes up."""
 
+from typing import Any
+
+from app.main import Services
 from app.search import retrieval
 from app.search.ranking import Weights
+from app.search.repository import SearchRepository
 from app.search.retrieval import Search
 
 
@@ -34,3 +38,21 @@ def test_words_are_parameters_and_no_part_of_the_statement() -> None:
     statement, values = retrieval.having_all(search(2), None)
     assert {"word0", "word1"} <= set(values.values())
     assert not {"word0", "word1"} & set(map(str, statement.compile().params.values()))
+
+
+async def test_sqlalchemy_does_not_keep_large_ones_either(services: Services) -> None:
+    compiled: Any = services.database.reader.sync_engine._compiled_cache
+
+    async def run(words: int) -> list[int]:
+        """How many statements are kept before and after two searches of each kind."""
+        sizes = []
+        async with services.database.read_session() as session:
+            repository = SearchRepository(session)
+            for find in (repository.having_all, repository.having_any) * 2:
+                sizes.append(len(compiled))
+                assert await find(search(words), None, 10) == []
+        return [*sizes, len(compiled)]
+
+    compiled.clear()
+    assert await run(words=2) == [0, 1, 2, 2, 2]
+    assert await run(words=20) == [2, 2, 2, 2, 2]
