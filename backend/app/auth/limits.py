@@ -249,14 +249,13 @@ class LoginLimiter:
             await self._throttles.raise_count(key, policy.window)
         met = []
         for counted in await self._throttles.counts(policies):
-            key, failures, blocked_until = tuple(counted)
-            policy = policies[key]
-            if blocked_until > now:
+            policy = policies[counted.key]
+            if counted.blocked_until > now:
                 await self._session.rollback()  # commit: a refused attempt is not counted
                 logger.warning("throttled", policy=policy.name, address=address)
-                raise _throttled(refusal, policy, blocked_until - now)
-            if failures > policy.free:
-                await self._throttles.block(key, now + policy.delay(failures))
+                raise _throttled(refusal, policy, counted.blocked_until - now)
+            if counted.failures > policy.free:
+                await self._throttles.block(counted.key, now + policy.delay(counted.failures))
                 met.append(policy.name)
         return tuple(met)
 

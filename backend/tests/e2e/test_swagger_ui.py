@@ -51,9 +51,12 @@ async def watched(browser: Browser, live_server: LiveServer) -> AsyncIterator[Wa
     assert watched.complaints == []
 
 
-async def open_operation(page: Page, name: str) -> Locator:
-    """Unfold an operation of Swagger UI, found by the end of its anchor, its operation id."""
-    operation = page.locator(f".opblock[id$='-{name}']")
+async def open_operation(page: Page, group: str, name: str) -> Locator:
+    """Unfold a group of Swagger UI, and an operation in it by its operation id."""
+    heading = page.locator(f"#operations-tag-{group}")
+    if await heading.get_attribute("data-is-open") == "false":
+        await heading.click()
+    operation = page.locator(f"#operations-{group}-{name}")
     await operation.locator(".opblock-summary-control").click()
     return operation
 
@@ -69,7 +72,7 @@ async def execute(operation: Locator) -> tuple[str, str]:
 
 async def register(page: Page, email: str) -> None:
     """Make an account with `Try it out`."""
-    operation = await open_operation(page, "register")
+    operation = await open_operation(page, "auth", "register")
     account = {"email": email, "password": PASSWORD, "full_name": NAME}
     await operation.locator("textarea.body-param__text").fill(json.dumps(account))
     status, body = await execute(operation)
@@ -94,7 +97,7 @@ async def test_register_authorize_and_see_oneself_also_after_a_reload(watched: W
     await page.goto("/docs")
     await register(page, email)
     await authorize(page, email)
-    operation = await open_operation(page, "get_me")
+    operation = await open_operation(page, "users", "get_me")
     await expect_me(operation, email)
     await page.reload()  # the address names the operation, so that it opens again by itself
     await expect_me(operation, email)
@@ -111,7 +114,7 @@ async def expect_me(operation: Locator, email: str) -> None:
 async def test_an_operation_shows_what_it_needs(watched: Watched) -> None:
     page = watched.page
     await page.goto("/docs")
-    operation = await open_operation(page, "get_me")
+    operation = await open_operation(page, "users", "get_me")
     await expect(operation.locator(".opblock-description")).to_contain_text("Access: permission profile:read")
     await operation.locator("button.authorization__btn").click()
     await expect(page.locator(".modal-ux .scopes").first).to_contain_text("profile:read")

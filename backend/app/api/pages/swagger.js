@@ -4,6 +4,7 @@ SwaggerUIBundle({
   dom_id: "#swagger-ui",
   presets: [SwaggerUIBundle.presets.apis],
   deepLinking: true,
+  docExpansion: "none", // the groups first: there are too many operations to draw, or to look through, at once
   displayRequestDuration: true,
   filter: true,
   persistAuthorization: true,
