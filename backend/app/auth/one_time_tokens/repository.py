@@ -77,9 +77,7 @@ class OneTimeTokenRepository(BaseRepository[OneTimeToken]):
             OneTimeToken.issued_at > now - CODE_LIFETIME,
             OneTimeToken.code_tries < MAX_CODE_TRIES,
         )
-        if not ids:
-            return []
-        is_meant = OneTimeToken.id.in_(ids)
+        is_meant = OneTimeToken.id.in_(ids)  # where there are none, the statements are sent too: time tells nothing
         await self.update_where(is_meant, values={OneTimeToken.code_tries: OneTimeToken.code_tries + 1})
         return await self.list_(is_meant, *is_live(now), OneTimeToken.code_tries <= MAX_CODE_TRIES)
 
@@ -111,21 +109,18 @@ class OneTimeTokenRepository(BaseRepository[OneTimeToken]):
 
     async def revoke(self, *where: ColumnElement[bool]) -> int:
         """Take tokens back that are not used; the number of those."""
-        ids = await self._ids(*where, *_is_unused())
-        if not ids:
-            return 0
+        is_meant = OneTimeToken.id.in_(await self._ids(*where, *_is_unused()))
         values: dict[Column, Any] = {
             OneTimeToken.revoked_at: self.clock.now(),
             OneTimeToken.payload: _WITHOUT_PASSWORDS,
         }
-        return await self.update_where(OneTimeToken.id.in_(ids), *_is_unused(), values=values)
+        return await self.update_where(is_meant, *_is_unused(), values=values)
 
     async def hold(self, purpose: TokenPurpose, email: str) -> None:
         """Hold an address's unused tokens of a purpose until the transaction ends: of several, one goes first."""
         ids = await self._ids(OneTimeToken.email_normalized == email, OneTimeToken.purpose == purpose, *_is_unused())
-        if ids:
-            statement = select(OneTimeToken.id).where(OneTimeToken.id.in_(ids)).order_by(OneTimeToken.id)
-            await self.session.rows(statement.with_for_update())
+        statement = select(OneTimeToken.id).where(OneTimeToken.id.in_(ids)).order_by(OneTimeToken.id)
+        await self.session.rows(statement.with_for_update())
 
     async def delete_expired(self, ago: timedelta) -> int:
         """Delete tokens that expired some time ago; until then the answer can say what became of them."""

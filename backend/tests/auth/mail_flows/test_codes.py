@@ -19,6 +19,7 @@ from tests.auth.stage import code_of
 from tests.auth.test_limits import throttles
 from tests.conftest import AppFactory, client_of
 from tests.mailbox import Mailbox
+from tests.statements import recorded_sql
 from tests.support import Account, ManualClock, register
 
 INVALID = (400, "code_invalid")
@@ -211,6 +212,19 @@ async def test_guessing_an_address_without_mail_costs_and_tells_the_same(
         assert {code_of(answer) for answer in answers} == {INVALID}
     tries = [row.code_tries for row in await tokens_in(services) if row.purpose == "reset_password"]
     assert tries == [5, 5]
+
+
+async def test_guessing_sends_as_many_statements_whether_or_not_there_was_a_mail(
+    account: Account, mailbox: Mailbox, services: Services
+) -> None:
+    """Or the time would tell to which addresses a mail went of late."""
+    await reset_code(account, mailbox)
+    sent = []
+    for email in (account.email, "nobody@example.com"):
+        with recorded_sql(services.database) as statements:
+            assert code_of(await reset(account.client, email, "000000")) == INVALID
+        sent.append(len(statements))
+    assert sent[0] == sent[1] > 0
 
 
 async def guesses(client: httpx.AsyncClient, email: str, count: int) -> list[httpx.Response]:
