@@ -18,7 +18,7 @@ from tools.server import LiveServer, free_port
 PROMISE = "1 acknowledged writes survive kill -9"
 WRITERS = 4
 PATCHES_PER_PERSON = 3
-_MODES = ("before_answer", "before_commit", "random")
+_MODES = ("before_answer", "before_commit", "after_commit", "random")
 _MINIMUM_WRITES_PER_KILL = 15
 _DEATH_SECONDS = 10.0
 _UNAVAILABLE = 503
@@ -173,7 +173,7 @@ def _is_killed(server: LiveServer) -> bool:
 
 
 async def drill(site: Site, kills: int, seed: int) -> Result:
-    """Kill the server again and again under writes: at random, before a commit, between commit and answer."""
+    """Kill the server again and again under writes: at random, around commits, and right before answers."""
     chance, port, findings = random.Random(seed), str(free_port()), Findings()  # noqa: S311 - to be repeatable
     outcomes: Counter[str] = Counter()
     surprises: list[str] = []
