@@ -7,7 +7,7 @@ from uuid import uuid4
 from weakref import WeakValueDictionary
 
 import asyncpg
-from sqlalchemy import text
+from sqlalchemy import bindparam, column, func, select, table
 
 from app.core.settings import Settings
 from app.db.engine import LISTENER_NAME, Database, Session, asyncpg_connect
@@ -15,9 +15,12 @@ from app.db.url import listen_url
 
 _CHANNEL = "merit_revocations"
 _PATIENCE_SECONDS = 0.25
-_POST = text(
-    "SELECT pg_notify(:channel, :payload), (SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = :listener) AS listeners"
+_ACTIVITY = table("pg_stat_activity", column("datname"), column("application_name"))
+_LISTENERS = select(func.count()).where(
+    _ACTIVITY.c.datname == func.current_database(), _ACTIVITY.c.application_name == bindparam("listener")
+)
+_POST = select(
+    func.pg_notify(bindparam("channel"), bindparam("payload")), _LISTENERS.scalar_subquery().label("listeners")
 )
 
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import asyncpg
 import orjson
-from sqlalchemy import ColumnElement, Engine, Executable, Row, event, text
+from sqlalchemy import ColumnElement, Engine, Executable, Row, Select, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import ORMExecuteState
@@ -28,7 +28,6 @@ from app.db.url import DatabaseUrl, database_url, mysql_login, replica_url, tls_
 _PING_AFTER_IDLE_SECONDS = 1.0
 _POOL_RECYCLE_SECONDS = 1800
 _SQLITE_READERS = 4
-_KEPT: dict[str, Any] = {}
 _NOT_KEPT: dict[str, Any] = {"compiled_cache": None}
 LISTENER_NAME = "merit listener"
 """The `application_name` of connections that wait for notices."""
@@ -88,9 +87,9 @@ class Session(AsyncSession):
         await super().rollback()  # commit: this is the method itself
 
     async def rows(
-        self, statement: Executable, values: Mapping[str, Any] | None = None, *, keep: bool = True
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None, *, keep: bool = True
     ) -> Sequence[Row[Any]]:
-        """The rows that a statement finds, inside this session's transaction, without the ORM's share of the cost.
+        """The rows that a select finds, inside this session's transaction, without the ORM's share of the cost.
 
         SQLAlchemy keeps what it compiles, but with `keep` false: where callers make up the statement's shape.
         """
@@ -113,9 +112,9 @@ class Session(AsyncSession):
 
 # A statement with all that belongs to it is one call from the asynchronous side: each costs a greenlet.
 def _rows(
-    session: SyncSession, statement: Executable, values: Mapping[str, Any] | None, keep: bool
+    session: SyncSession, statement: Select[Any], values: Mapping[str, Any] | None, keep: bool
 ) -> Sequence[Row[Any]]:
-    return session.connection().execute(statement, values, execution_options=_KEPT if keep else _NOT_KEPT).all()
+    return session.connection().execute(statement, values, execution_options=None if keep else _NOT_KEPT).all()
 
 
 def _change(session: SyncSession, statement: Executable, values: Values | None) -> int:
@@ -123,10 +122,10 @@ def _change(session: SyncSession, statement: Executable, values: Values | None) 
 
 
 def _rows_alone(
-    engine: Engine, statement: Executable, values: Mapping[str, Any] | None, keep: bool
+    engine: Engine, statement: Select[Any], values: Mapping[str, Any] | None, keep: bool
 ) -> Sequence[Row[Any]]:
     with engine.connect() as connection:
-        return connection.execute(statement, values, execution_options=_KEPT if keep else _NOT_KEPT).all()
+        return connection.execute(statement, values, execution_options=None if keep else _NOT_KEPT).all()
 
 
 class _ReadOnlySession(SyncSession):
@@ -172,7 +171,7 @@ class ReadSession(Session):
         """Nothing to commit."""
 
     async def rows(
-        self, statement: Executable, values: Mapping[str, Any] | None = None, *, keep: bool = True
+        self, statement: Select[Any], values: Mapping[str, Any] | None = None, *, keep: bool = True
     ) -> Sequence[Row[Any]]:
         """The rows that a select finds, on a connection of the pool for just this statement."""
         engine = self.bind

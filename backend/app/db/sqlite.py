@@ -1,7 +1,8 @@
 """The engines of a SQLite database, whose connections send each statement to their thread once.
 
 A connection of aiosqlite is a thread. SQLAlchemy makes a cursor, executes, fetches and closes it: four trips to that
-thread and back, each of which costs more than a small statement. Here all of it is one trip.
+thread and back, each of which costs more than a small statement. Here all of it is one trip, so that rows are never
+streamed (`AsyncConnection.stream` fails): SQLAlchemy fetches them all at once anyway.
 """
 
 import sqlite3

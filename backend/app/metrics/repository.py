@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, insert, literal, or_, select, tuple_, union_all
-from sqlalchemy import update as update_rows
+from sqlalchemy import ColumnElement, Row, Select, and_, func, insert, literal, or_, select, tuple_, union_all, update
 
 from app.core.ids import new_id
 from app.db.query import Column
@@ -19,8 +18,8 @@ from app.metrics.models import HASH_BYTES, MetricRetention, MetricRollup, System
 from app.metrics.sketch import Sketch
 from app.metrics.types import FOLDED, Aggregate, Event, Resolution, Retention, Rollup, Series, Span
 
-_ROLLUPS: Table = MetricRollup.__table__
-_EVENTS: Table = SystemMetric.__table__
+_ROLLUPS = MetricRollup.__table__
+_EVENTS = SystemMetric.__table__
 _KEY = ("operation", "bucket_seconds", "bucket_start", "dims_hash", "source")
 _FIGURES = ("count", "errors", "sum_ms", "min_ms", "max_ms", "sketch")
 
@@ -113,7 +112,7 @@ class RollupRepository(BaseRepository[MetricRollup]):
         """Change a folded rollup. False where somebody else has changed it since it counted `expected_count` events."""
         row = _row(rollup)
         where = [getattr(MetricRollup, name) == row[name] for name in _KEY]
-        statement = update_rows(MetricRollup).where(*where, MetricRollup.count == expected_count)
+        statement = update(_ROLLUPS).where(*where, MetricRollup.count == expected_count)
         return bool(await self.session.change(statement.values({name: row[name] for name in _FIGURES})))
 
     async def operations(self, *, after: str, limit: int) -> list[str]:

@@ -41,7 +41,7 @@ class PreferenceHeadRepository(BaseRepository[PreferenceHead]):
 
     async def _ensure(self, user_id: UUID) -> None:
         """Make the row, unless somebody else makes it at this moment."""
-        await self.session.change(insert_or_keep(self.session, PreferenceHead).values(user_id=user_id, seq=0))
+        await self.session.change(insert_or_keep(self.session, PreferenceHead), {"user_id": user_id, "seq": 0})
 
 
 class UserPreferenceRepository(OwnedRepository[UserPreference]):

@@ -137,6 +137,8 @@ async def test_read_sessions_cannot_write(make_app: AppFactory, services: Servic
         for statement in (insert(User).values(user), update(User).values(is_active=False), text("DELETE FROM users")):
             with pytest.raises(RuntimeError, match="cannot write"):
                 await session.execute(statement)
+            with pytest.raises(RuntimeError, match="cannot write"):
+                await session.change(statement)
         await session.commit()
 
     async def write(session: SessionDep) -> None:

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.db import sqlite
+from app.db.url import database_url
+from tests.support import make_settings
 
 INSERT = text("INSERT INTO notes (id, word) VALUES (:id, :word)")
 
 
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[AsyncEngine]:
-    """An engine on a database of its own, with one connection and a table `notes`."""
-    arguments = {"isolation_level": None, "async_creator_fn": sqlite.connect}
-    engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'notes.db'}", connect_args=arguments, pool_size=1)
+    """A reading lane on a database of its own, with one connection and a table `notes`."""
+    settings = make_settings(f"sqlite:///{tmp_path / 'notes.db'}", tmp_path)
+    engine = sqlite.make_engine(database_url(settings), settings, 1, pool_timeout=1, begin=None)
     async with engine.begin() as connection:
         await connection.execute(text("CREATE TABLE notes (id INTEGER PRIMARY KEY, word TEXT NOT NULL)"))
     yield engine

@@ -24,6 +24,7 @@ RULES: tuple[Rule, ...] = (
     boundaries.statements_stay_in_repositories,
     boundaries.time_comes_from_the_clock,
     boundaries.upserts_are_written_once,
+    boundaries.writes_are_core_statements,
     shapes.broad_handlers_raise_or_log,
     shapes.files_are_short,
     shapes.functions_are_short,

@@ -1,6 +1,7 @@
 """Rules about what may be used where."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from tools.lint.source import Finding, Source, imported_names, name_of
@@ -9,6 +10,8 @@ COMMIT_MARKER = "# commit: "
 SAVEPOINT_MARKER = "# savepoint: "
 UPSERTS = {"on_conflict_do_nothing", "on_conflict_do_update", "on_duplicate_key_update"}
 STATEMENTS = {"delete", "exists", "insert", "literal", "select", "text", "union", "union_all", "update"}
+WRITES = {"delete", "insert", "update"}
+MODEL_NAME = re.compile(r"[A-Z][a-z]\w*")
 WHERE_SQL_STANDS = {"repository.py", "models.py"}
 SQL_ELSEWHERE = {
     "app/auth/notices.py",  # NOTIFY is no statement about rows
@@ -55,6 +58,17 @@ def upserts_are_written_once(source: Source) -> Iterator[Finding]:
     for node in source.nodes:
         if isinstance(node, ast.Attribute) and node.attr in UPSERTS:
             yield source.find(node, f"{node.attr}() outside app/db; take a statement of app.db.upsert")
+
+
+def writes_are_core_statements(source: Source) -> Iterator[Finding]:
+    """A statement that writes names a table: for a model, the ORM would take its share of the time."""
+    if not source.under("app"):
+        return
+    for node in source.nodes:
+        if isinstance(node, ast.Call) and node.args and name_of(node.func) in WRITES:
+            target = node.args[0]
+            if isinstance(target, ast.Name) and MODEL_NAME.fullmatch(target.id):
+                yield source.find(node, f"{name_of(node.func)}({target.id}); write to its __table__ by Session.change")
 
 
 def repositories_are_private(source: Source) -> Iterator[Finding]:

@@ -35,7 +35,7 @@ class AuditHeadRepository(BaseRepository[AuditHead]):
 
     async def create(self, **values: Any) -> None:
         """Make the head of these columns, unless another transaction is first, whose end is waited for."""
-        await self.session.change(insert_or_keep(self.session, AuditHead).values(id=_ID, **values))
+        await self.session.change(insert_or_keep(self.session, AuditHead), {"id": _ID, **values})
 
     async def move(self, sequence: int, mac: bytes, seal: bytes) -> None:
         """Let the chain end at another link."""

@@ -234,7 +234,7 @@ class EventRepository:
     async def delete_of(self, response_ids: Collection[UUID]) -> None:
         """Delete all events of these replies."""
         connection = await self._session.connection()
-        await connection.execute(delete(ResponseEvent).where(ResponseEvent.response_id.in_(response_ids)))
+        await connection.execute(delete(ResponseEvent.__table__).where(ResponseEvent.response_id.in_(response_ids)))
 
 
 def _is_held(ids: Collection[UUID], lease_owner: str) -> tuple[Any, ...]:

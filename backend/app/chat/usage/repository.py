@@ -102,7 +102,7 @@ class UsageCounterRepository:
         change = update(_COUNTERS).where(room).values(reserved=UsageCounter.reserved + amount)
         if await self._session.change(change):
             return True
-        await self._session.change(self._make(key))
+        await self._make(key)
         return bool(await self._session.change(change))
 
     async def settle(self, key: CounterKey, *, reserved: int, used: int, limit: int | None = None) -> None:
@@ -174,7 +174,7 @@ class UsageCounterRepository:
         """Delete the counters of windows that ended so long ago."""
         return await self._session.change(delete(_COUNTERS).where(UsageCounter.window_end < self._clock.now() - ago))
 
-    def _make(self, key: CounterKey) -> Any:
+    async def _make(self, key: CounterKey) -> None:
         """Insert an empty counter unless it is there. MySQL locks the row at once for the update that follows."""
         values = {
             "scope": key.scope,
@@ -185,7 +185,7 @@ class UsageCounterRepository:
             "used": 0,
             "reserved": 0,
         }
-        return insert_or_keep(self._session, UsageCounter).values(values)
+        await self._session.change(insert_or_keep(self._session, UsageCounter), values)
 
 
 class UsageRecordRepository(OwnerRepository[UsageRecord]):

@@ -76,6 +76,23 @@ def test_schemas_import_types_only(lines_found: Check, module: str, found: list[
     assert lines_found(boundaries.schemas_import_types_only, text, "app/chat/service.py") == []
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("update(User).where(x)", [1]),
+        ("delete(AuthSession)", [1]),
+        ("insert(Job)", [1]),
+        ("update(User.__table__)", []),
+        ("delete(_POSTINGS)", []),
+        ("update(values)", []),
+        ("select(User)", []),
+    ],
+)
+def test_writes_are_core_statements(lines_found: Check, text: str, found: list[int]) -> None:
+    assert lines_found(boundaries.writes_are_core_statements, text, "app/auth/repository.py") == found
+    assert lines_found(boundaries.writes_are_core_statements, text, "tests/auth/test_login.py") == []
+
+
 def test_statements_stay_in_repositories(lines_found: Check) -> None:
     rule = boundaries.statements_stay_in_repositories
     for text in ("from sqlalchemy import select", "from sqlalchemy.dialects.mysql import insert"):
