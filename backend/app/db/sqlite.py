@@ -5,6 +5,7 @@ thread and back, each of which costs more than a small statement. Here all of it
 streamed (`AsyncConnection.stream` fails): SQLAlchemy fetches them all at once anyway.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -72,6 +73,14 @@ def connect(database: str, **options: Any) -> aiosqlite.Connection:
 
 
 class _Connection(aiosqlite.Connection):
+    async def _connect(self) -> Self:
+        try:
+            return await super()._connect()  # type: ignore[return-value] # of aiosqlite
+        except BaseException:
+            # Its thread was told to end, and answers to this loop: closed by then, that would be an error there.
+            await asyncio.to_thread(self._thread.join)
+            raise
+
     def cursor(self) -> "_Cursor":  # type: ignore[override] # what SQLAlchemy needs of one
         """A cursor that is not yet in the thread."""
         return _Cursor(self)

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -93,3 +94,30 @@ async def test_its_thread_does_not_keep_the_process_alive(tmp_path: Path) -> Non
     assert connection._thread.daemon
     async with connection:
         assert isinstance(connection._conn, sqlite3.Connection)
+
+
+async def test_a_connection_that_nobody_waits_for_any_more_ends_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the loop was closed before its thread had answered, the thread would end with an error."""
+    opening, opened, open_it = threading.Event(), threading.Event(), sqlite3.connect
+
+    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opening.set()
+        assert opened.wait(5)
+        return open_it(*arguments, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    connection = sqlite.connect(str(tmp_path / "x.db"))
+
+    async def wait() -> None:
+        await connection
+
+    waiting = asyncio.create_task(wait())
+    assert await asyncio.to_thread(opening.wait, 5)
+    waiting.cancel()
+    await asyncio.sleep(0)  # it hears of it before it hears of the connection
+    opened.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not connection._thread.is_alive()
