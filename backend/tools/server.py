@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from tools.programs import Program, start
 
 START_SECONDS = 20
 STOP_SECONDS = 15
+_SERVER_PORTS = range(20_000, 32_000)
+"""Below those that Linux (32768) and others (49152) give to outgoing connections."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,12 @@ def service_environment(**settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing uses at this moment, and that no outgoing connection is given by chance before it is."""
+    while True:
+        port = secrets.choice(_SERVER_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def start_server(folder: Path, **settings: str) -> LiveServer:

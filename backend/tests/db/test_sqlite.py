@@ -105,7 +105,8 @@ async def test_a_connection_that_nobody_waits_for_any_more_ends_first(
     def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
         opening.set()
         assert opened.wait(5)
-        return open_it(*arguments, **options)
+        made: sqlite3.Connection = open_it(*arguments, **options)
+        return made
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     connection = sqlite.connect(str(tmp_path / "x.db"))

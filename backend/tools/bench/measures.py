@@ -178,6 +178,13 @@ def start(report: Report, merit: URL, logs: Path, plan: Plan) -> None:
         with servers.merit(merit, logs) as server:
             times.append(server.started_in_s)
     report.at_most("merit: start to first 200", statistics.median(times), 1.5, " s")
+    with servers.made(logs):
+        pass  # the first run makes what is missing: the database's tables, perhaps .env
+    times = []
+    for _ in range(plan.starts):
+        with servers.made(logs) as server:
+            times.append(server.started_in_s)
+    report.at_most("merit: `make run` once more to first 200", statistics.median(times), 3, " s")
 
 
 def login_storm(report: Report, peers: URL, merit: URL | None, logs: Path, plan: Plan) -> None:

@@ -4,7 +4,6 @@ import http.client
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from sqlalchemy.engine import URL
 
 from tools.bench.database import text
 from tools.bench.machine import CAN_PIN, SERVER_CORE, family, memory_mib, pin
+from tools.server import free_port
 
 BACKEND = Path(__file__).resolve().parents[2]
 _START_LIMIT_S = 30.0
@@ -47,12 +47,6 @@ class Server:
         if CAN_PIN:
             for pid in family(self.pid):
                 pin(pid, SERVER_CORE)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
@@ -109,7 +103,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 @contextmanager
 def peer(name: str, database: URL, logs: Path) -> Iterator[Server]:
     """`limit` or `plain` under uvicorn with its fastest settings."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "uvicorn", f"tools.bench.peers.{name}:app", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--no-access-log", "--loop", "uvloop", "--http", "httptools"]
     environment = {"BENCH_DATABASE_URL": text(database), "BENCH_SECRET": _SECRET}
@@ -121,13 +115,24 @@ def peer(name: str, database: URL, logs: Path) -> Iterator[Server]:
 @contextmanager
 def merit(database: URL, logs: Path, *, rate_limits: bool = True) -> Iterator[Server]:
     """This service, as `python -m app.cli serve` starts it."""
-    port = _free_port()
+    port = free_port()
     environment = merit_environment(database) | {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1"}
     if not rate_limits:
         environment["RATE_LIMITS"] = "off"
     with _running(
         "merit", [sys.executable, "-m", "app.cli", "serve"], environment, port=port, database=database, logs=logs
     ) as server:
+        yield server
+
+
+@contextmanager
+def made(folder: Path) -> Iterator[Server]:
+    """This service on SQLite, as `make run` starts it."""
+    port, database = free_port(), URL.create("sqlite", database=str(folder / "made.db"))
+    environment = merit_environment(database) | {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1"}
+    environment["DATA_DIR"] = str(folder)
+    command = ["make", "--no-print-directory", "-C", str(BACKEND.parent), "run"]
+    with _running("make run", command, environment, port=port, database=database, logs=folder) as server:
         yield server
 
 

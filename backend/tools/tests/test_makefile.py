@@ -20,10 +20,7 @@ from tools.server import free_port, service_environment
 
 ROOT = BACKEND.parent
 EMAIL, PASSWORD = "first@example.org", "a long quiet passphrase"
-START_SECONDS = 3
-START_IMPORTS = 4
-"""What a start may take on a busy machine: so many times what importing its two largest libraries takes there."""
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 40
 LOG = "make.log"
 
 
@@ -99,13 +96,6 @@ def copy(tmp_path: Path) -> Copy:
     return Copy(root, environment | {"PORT": str(free_port()), "BCRYPT_ROUNDS": "4", "DRAIN_SECONDS": "0"})
 
 
-def importing_seconds() -> float:
-    """How long Python takes to import the two largest libraries."""
-    started = time.monotonic()
-    subprocess.run((sys.executable, "-c", "import fastapi, sqlalchemy.ext.asyncio"), check=True)
-    return time.monotonic() - started
-
-
 def children_of(pid: int) -> list[int]:
     """The processes that one has started."""
     listed = subprocess.run(("ps", "-A", "-o", "pid=,ppid="), capture_output=True, text=True, check=True).stdout
@@ -125,7 +115,7 @@ def test_two_commands_give_an_administrator_and_a_service(copy: Copy) -> None:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE_SECONDS,
             check=False,
         )
         assert made.returncode == 0, made.stdout + made.stderr
@@ -139,20 +129,13 @@ def test_two_commands_give_an_administrator_and_a_service(copy: Copy) -> None:
     assert len(key) >= 43
     assert len(set(key)) > 16
 
-    starts: list[float] = []
-    longest = float(START_SECONDS)
-    for _ in range(3):  # the second is the one that is judged; a machine that stumbled is given one more
-        longest = max(START_SECONDS, START_IMPORTS * importing_seconds())
-        started = time.monotonic()
+    for _ in range(2):
         with copy.running() as make:
-            starts.append(time.monotonic() - started)
             login = httpx.post(f"{copy.url}/api/v1/auth/login", json={"email": EMAIL, "password": PASSWORD})
             assert login.status_code == 200, login.text
             assert {f"{copy.url}/api/v1", f"{copy.url}/docs"} <= set(copy.said().split())
             (server,) = children_of(make.pid)
             os.kill(server, signal.SIGTERM)
             assert make.wait(PATIENCE_SECONDS) == 0, copy.said()
-        if len(starts) > 1 and starts[-1] < longest:
-            break
-    assert starts[-1] < longest, (starts, longest)
+            assert "Installing" not in copy.said()
     assert settings.read_bytes() == written
