@@ -11,13 +11,12 @@ from app import (
     __version__,
     models,  # noqa: F401 - completes Base.metadata, which error mapping reads
 )
-from app.api import health
+from app.api import health, v1
 from app.api.docs import install_docs
 from app.api.health import Checkup
 from app.api.middleware import RequestMiddleware
-from app.api.openapi import install_openapi, operation_id
+from app.api.openapi import install_openapi
 from app.api.problem import install_error_handlers
-from app.api.v1 import install_v1
 from app.auth.components import AuthComponents
 from app.auth.mail_flows import pages as account_pages
 from app.auth.permissions import freeze_permissions
@@ -44,6 +43,7 @@ from app.metrics import pages as metric_pages
 from app.metrics.recorder import Metrics
 from app.metrics.upkeep import MetricUpkeep
 from app.preferences.registry import freeze_preferences
+from app.routing import serve
 
 logger = get_logger("app.main")
 
@@ -179,7 +179,6 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        generate_unique_id_function=operation_id,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -190,12 +189,15 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 def _furnish(application: FastAPI, settings: Settings, observations: Observations) -> None:
     """Routes, pages, error handlers and middleware."""
     install_error_handlers(application)
-    install_v1(application)
-    application.include_router(gateway.router)
-    application.include_router(wellknown.router)
-    application.include_router(health.router)
-    application.include_router(account_pages.router)
-    application.include_router(metric_pages.router)
+    serve(
+        application,
+        *v1.ROUTERS,
+        gateway.router,
+        wellknown.router,
+        health.router,
+        account_pages.router,
+        metric_pages.router,
+    )
     freeze_permissions()  # whatever is declared later would be neither documented nor granted as it says
     freeze_preferences()
     install_openapi(application)

@@ -4,12 +4,13 @@ import asyncio
 import time
 from typing import Literal, Protocol
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from pydantic import BaseModel
 
 from app.api.drain import Drain
 from app.core.errors import ServiceUnavailableError
 from app.core.logging import get_logger
+from app.routing import root_router
 
 CHECK_SECONDS = 1.0
 FRESH_SECONDS = 0.25
@@ -17,7 +18,7 @@ FRESH_SECONDS = 0.25
 CheckResult = Literal["ok", "failed"]
 
 log = get_logger(__name__)
-router = APIRouter(prefix="/health", tags=["health"])
+router = root_router("/health", tags=["health"])
 
 
 class DatabaseHealth(Protocol):

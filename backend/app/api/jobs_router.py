@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from starlette.requests import Request
 
 from app.api.jobs_admin import AuditedJobs
@@ -21,8 +21,9 @@ from app.jobs.models import MAX_KIND_LENGTH, Job
 from app.jobs.schemas import JobDetailRead, JobRead
 from app.jobs.service import JobAdminService
 from app.jobs.types import JobStatus
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/jobs", tags=["admin"])
+router = api_router("/admin/jobs", tags=["admin"])
 
 JobsReader = Annotated[Principal, require(JOBS_READ)]
 JobsWriter = Annotated[Principal, require(JOBS_WRITE)]

@@ -314,7 +314,5 @@ def _observation(scope: Scope, exchange: _Exchange) -> Observation:
 
 def _logged_path(scope: Scope) -> str:
     """The template of the route, which holds no data of the caller; for unknown paths the path, never the query."""
-    # FastAPI keeps the route with the prefixes of all including routers here; `route` has only its own part.
-    route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")
-    template: str | None = getattr(route, "path", None)
+    template: str | None = getattr(scope.get("route"), "path", None)
     return template or _SECRETS.sub("…", clean_header(scope["path"], _MAX_LOGGED_PATH))

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 
 from app.api.problem import MalformedBodyError, MalformedJsonError
 from app.auth.errors import (
@@ -131,11 +131,6 @@ _REPLACED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 _METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
-def operation_id(route: APIRoute) -> str:
-    """The name of an operation in generated clients: that of its function."""
-    return route.name
-
-
 def install_openapi(app: FastAPI) -> None:
     """Make `app.openapi()` return the finished document. Every route must be there before the first call."""
 
@@ -151,11 +146,7 @@ def install_openapi(app: FastAPI) -> None:
 
 def _refusals_of_dependencies(app: FastAPI) -> dict[str, Refusals]:
     """How the dependencies of each operation refuse, by its id."""
-    return {
-        route.unique_id: frozenset(_marked(route.dependant))
-        for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, APIRoute)
-    }
+    return {route.unique_id: frozenset(_marked(route.dependant)) for route in app.routes if isinstance(route, APIRoute)}
 
 
 def _marked(dependant: Dependant) -> Iterator[type[AppError]]:

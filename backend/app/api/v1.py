@@ -1,6 +1,6 @@
 """Version 1 of the API: the routers of every domain."""
 
-from fastapi import FastAPI
+from fastapi import APIRouter
 
 from app.api import jobs_router
 from app.auth import admin_router, router, users_router
@@ -29,42 +29,37 @@ from app.metrics import dashboard_router as dashboard
 from app.metrics import router as metrics
 from app.preferences import router as preferences
 
-PREFIX = "/api/v1"
-
-
-def install_v1(app: FastAPI) -> None:
-    """Include the routers, each at one level and the busiest first: FastAPI matches a request router by router."""
-    for domain_router in (
-        users_router.router,
-        router.router,
-        token_endpoints.router,
-        registration.router,
-        recovery.router,
-        email_addresses.router,
-        admin_router.router,
-        audit.own_router,
-        audit.router,
-        guests.router,
-        invitations.router,
-        keys.router,
-        personal_tokens.router,
-        personal_tokens.admin_router,
-        preferences.router,
-        conversations.router,
-        conversations.messages_router,
-        feedback.router,
-        replies.router,
-        search.router,
-        folders.router,
-        history.router,
-        roles.router,
-        service_accounts.router,
-        shares.router,
-        transfer.router,
-        usage.router,
-        usage_admin.router,
-        jobs_router.router,
-        dashboard.router,
-        metrics.router,
-    ):
-        app.include_router(domain_router, prefix=PREFIX)
+ROUTERS: tuple[APIRouter, ...] = (
+    users_router.router,
+    router.router,
+    token_endpoints.router,
+    registration.router,
+    recovery.router,
+    email_addresses.router,
+    admin_router.router,
+    audit.own_router,
+    audit.router,
+    guests.router,
+    invitations.router,
+    keys.router,
+    personal_tokens.router,
+    personal_tokens.admin_router,
+    preferences.router,
+    conversations.router,
+    conversations.messages_router,
+    feedback.router,
+    replies.router,
+    search.router,
+    folders.router,
+    history.router,
+    roles.router,
+    service_accounts.router,
+    shares.router,
+    transfer.router,
+    usage.router,
+    usage_admin.router,
+    jobs_router.router,
+    dashboard.router,
+    metrics.router,
+)
+"""The busiest first: FastAPI matches a request route by route."""

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import Depends, Query, Response, status
 
 from app.auth.dependencies import (
     ClientDep,
@@ -30,8 +30,9 @@ from app.core.problems import error_responses
 from app.core.text import SafeLine
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.db.session import reads_replica
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/users", tags=["admin"])
+router = api_router("/admin/users", tags=["admin"])
 
 
 async def get_filter(

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, status
+from fastapi import Depends, Form, status
 from starlette.requests import Request
 
 from app.auth.bearer import BearerScheme
@@ -36,8 +36,9 @@ from app.auth.service_accounts.schemas import ServiceTokenRead
 from app.auth.types import FIRST_PARTY_CLIENT, PasswordLogin
 from app.core.problems import error_responses
 from app.core.text import SafeStr
+from app.routing import api_router
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = api_router("/auth", tags=["auth"])
 _FormText = Annotated[str | None, Form(max_length=512)]
 
 

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.auth.dependencies import (
     AccountServiceDep,
@@ -29,8 +29,9 @@ from app.auth.types import SessionView
 from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
+from app.routing import api_router
 
-router = APIRouter(prefix="/users/me", tags=["users"])
+router = api_router("/users/me", tags=["users"])
 
 
 @router.get("", response_model=UserRead, summary="Get your account")

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.auth.dependencies import ClientDep, InteractiveProfileWriter
 from app.auth.guests.dependencies import GuestServiceDep, GuestTokenHeader
@@ -42,9 +42,10 @@ from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.idempotency.dependencies import OnceDep, version_of
+from app.routing import api_router
 
-router = APIRouter(prefix="/conversations", tags=["conversations"])
-messages_router = APIRouter(prefix="/messages", tags=["conversations"])
+router = api_router("/conversations", tags=["conversations"])
+messages_router = api_router("/messages", tags=["conversations"])
 
 DEFAULT_TREE_LIMIT = 200
 TreeLimit = Annotated[int, Query(ge=1, le=1000, description="How many messages at most.")]

@@ -1,13 +1,12 @@
 """`/admin/dashboard`: the figures of the dashboard page as JSON."""
 
-from fastapi import APIRouter
-
 from app.metrics.dashboard import Dashboard
 from app.metrics.dependencies import DashboardServiceDep, MetricsReader
 from app.metrics.schemas import DashboardRead
 from app.metrics.types import Period
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/dashboard", tags=["admin"])
+router = api_router("/admin/dashboard", tags=["admin"])
 
 
 @router.get("", response_model=DashboardRead, summary="Get the dashboard's figures")

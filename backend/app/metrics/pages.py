@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, status
+from fastapi import Form, status
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
@@ -19,8 +19,9 @@ from app.metrics.dependencies import DashboardServiceDep, Scraper, ScrapeService
 from app.metrics.exposition import MEDIA_TYPE
 from app.metrics.page_rendering import HEADERS, render_dashboard, render_login
 from app.metrics.types import METRICS_READ, Period
+from app.routing import root_router
 
-router = APIRouter(tags=["metrics"])
+router = root_router(tags=["metrics"])
 
 DASHBOARD_COOKIE = "__Host-merit_dashboard"
 _PATH = "/admin/dashboard"

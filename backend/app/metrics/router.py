@@ -1,6 +1,6 @@
 """`/metrics`: report operations, and ask for averages, error rates and percentiles."""
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import Request, Response, status
 
 from app.core.errors import InvalidInputError
 from app.core.pagination import Page, PageRead
@@ -17,8 +17,9 @@ from app.metrics.dependencies import (
 from app.metrics.errors import UnsupportedMetricsError, WindowTooWideError
 from app.metrics.schemas import REPORT_BODY, MetricAnswerRead, ReportRead
 from app.metrics.types import Answer
+from app.routing import api_router
 
-router = APIRouter(prefix="/metrics", tags=["metrics"])
+router = api_router("/metrics", tags=["metrics"])
 
 
 @router.post(

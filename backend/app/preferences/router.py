@@ -1,6 +1,6 @@
 """`/preferences`: what a person prefers."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.core.pagination import MAX_PAGE_SIZE, Page, PageRead
 from app.core.problems import error_responses
@@ -50,8 +50,9 @@ from app.preferences.types import (
     PreferenceLayer,
     StoredPreference,
 )
+from app.routing import api_router
 
-router = APIRouter(prefix="/preferences", tags=["preferences"])
+router = api_router("/preferences", tags=["preferences"])
 
 
 @router.get("", response_model=PreferencesRead, summary="Get what you have set")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from fastapi import Body, FastAPI
 from fastapi.responses import Response, StreamingResponse
 
+from app import routing
 from app.api import health
 from app.api.middleware import RequestMiddleware
 from app.api.problem import install_error_handlers
@@ -38,7 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI()
     app.add_middleware(RequestMiddleware, settings=settings)
     install_error_handlers(app)
-    app.include_router(health.router)
+    routing.serve(app, health.router)
     healthy = Healthy()
     app.state.merit = SimpleNamespace(database=healthy, checkup=health.Checkup(healthy, healthy))
 

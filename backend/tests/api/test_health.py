@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from app.api import health
 from app.api.drain import Drain
 from app.main import Services
+from app.routing import serve
 from tests.statements import recorded_sql
 
 
@@ -50,7 +51,7 @@ class House:
     def __init__(self) -> None:
         self.database, self.migrations, self.drain = Database(), Migrations(), Drain()
         self.app = FastAPI()
-        self.app.include_router(health.router)
+        serve(self.app, health.router)
         self.app.state.merit = SimpleNamespace(
             database=self.database, checkup=health.Checkup(self.database, self.migrations)
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute, iter_route_contexts
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, RootModel, SecretStr, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -30,8 +30,8 @@ def inputs_of(app: FastAPI) -> list[type[BaseModel]]:
     """Every schema of a JSON body."""
     bodies = [
         parameter.field_info.annotation
-        for route in iter_route_contexts(app.routes)
-        if isinstance(route.original_route, APIRoute)
+        for route in app.routes
+        if isinstance(route, APIRoute)
         for parameter in route.dependant.body_params
     ]
     return sorted({model for body in bodies for model in models_of(body)}, key=lambda model: model.__name__)

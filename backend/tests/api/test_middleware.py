@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from fastapi import APIRouter, Body, FastAPI, Request, WebSocket
+from fastapi import Body, FastAPI, Request, WebSocket
 from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +18,7 @@ from app.api.middleware import RequestMiddleware, client_address
 from app.api.problem import install_error_handlers
 from app.core.logging import request_id_var
 from app.core.settings import Environment, Settings
+from app.routing import api_router, serve
 
 MAX_BODY = 2048
 
@@ -44,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestMiddleware, settings=settings)
     install_error_handlers(app)
     app.state.rolled = Rolled()
-    router = APIRouter(prefix="/things")
+    router = api_router("/things")
 
     @router.get("/{thing_id}")
     async def get_thing(thing_id: str, request: Request) -> dict[str, str | None]:
@@ -92,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def boom() -> None:
         raise LookupError("secret plan")
 
-    app.include_router(router, prefix="/api/v1")
+    serve(app, router)
 
     @app.get("/page")
     async def page() -> HTMLResponse:

@@ -7,18 +7,19 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import APIRouter, FastAPI, Form, Header, Security
+from fastapi import FastAPI, Form, Header, Security
 from fastapi.security import OAuth2PasswordBearer
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel, SecretStr
 
-from app.api.openapi import TAGS, install_openapi, operation_id
+from app.api.openapi import TAGS, install_openapi
 from app.auth.errors import EmailTakenError, InvalidGrantError, UsernameTakenError, UserNotFoundError
 from app.auth.oauth import oauth_error_responses
 from app.auth.permissions import all_permissions
 from app.core.problems import error_responses
 from app.core.settings import Settings
 from app.main import create_app
+from app.routing import root_router, serve
 
 PROBLEM = "application/problem+json"
 
@@ -70,7 +71,7 @@ class Thing(BaseModel):
 
 
 bearer = OAuth2PasswordBearer(tokenUrl="token", scopes={"things:read": "Read things"})
-router = APIRouter(tags=["users"])
+router = root_router(tags=["users"])
 
 
 @router.post("/things", status_code=201, responses=error_responses(EmailTakenError, UsernameTakenError))
@@ -104,8 +105,8 @@ async def create_small_token(grant_type: Annotated[str, Form()]) -> Thing:
 
 @pytest.fixture(scope="module")
 def small() -> Json:
-    app = FastAPI(title="Small", version="1.2.3", generate_unique_id_function=operation_id)
-    app.include_router(router)
+    app = FastAPI(title="Small", version="1.2.3")
+    serve(app, router)
     install_openapi(app)
     return app.openapi()
 

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from sqlalchemy import event
+from starlette.routing import Route
 
 from app.auth.housekeeping import Housekeeping
 from app.chat.sharing.views import ShareViews
@@ -251,25 +252,25 @@ def dependants(dependant: Dependant) -> Iterator[Dependant]:
         yield from dependants(inner)
 
 
-def api_routes(routes: Any) -> Iterator[APIRoute]:
-    """Every endpoint, also of routers that are included as a whole."""
-    for route in routes:
-        if isinstance(route, APIRoute):
-            yield route
-        else:
-            inner = getattr(route, "original_router", None) or getattr(route, "app", None)
-            yield from api_routes(getattr(inner, "routes", ()))
+def endpoints(app: FastAPI) -> list[APIRoute]:
+    """The routes of every operation and page."""
+    return [route for route in app.routes if isinstance(route, APIRoute)]
+
+
+def test_every_route_is_built_once(app: FastAPI) -> None:
+    """See `app.routing`: a router that is included as a whole would stand here in place of its routes."""
+    assert [route for route in app.routes if not isinstance(route, Route)] == []
 
 
 def test_what_may_be_a_moment_old_reads_the_replica(app: FastAPI) -> None:
     """What is dear to find, and what nobody has just changed and looks at again."""
-    readers = {route.name for route in api_routes(app.routes) if getattr(route.endpoint, "__reads_replica__", False)}
+    readers = {route.name for route in endpoints(app) if getattr(route.endpoint, "__reads_replica__", False)}
     assert readers == {"get_everyones_usage", "get_usage", "list_roles", "list_users", "search_messages"}
 
 
 def test_every_session_is_committed_before_the_answer(app: FastAPI) -> None:
     """With FastAPI's default scope the commit follows the answer, and mixing both makes two sessions in silence."""
-    routes = list(api_routes(app.routes))
+    routes = endpoints(app)
     assert len(routes) >= len(set(operations(app))), "some routes were not found"
     scopes = [
         (route.path, dependant.scope)

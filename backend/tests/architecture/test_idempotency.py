@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from app.auth.dependencies import forbid_storing
 from app.idempotency.dependencies import KEY_HEADER, get_once
-from tests.architecture.test_access import api_routes, dependants
+from tests.architecture.test_access import dependants, endpoints
 
 _SECRET = "its answer holds a secret, which is not kept; a lost one can be seen in the list, and revoked"
 _ONE_TIME = "the token of the mail works once"
@@ -72,7 +72,7 @@ def test_every_post_takes_a_key_or_has_a_reason(app: FastAPI) -> None:
 
 def test_only_what_may_be_stored_is_kept(app: FastAPI) -> None:
     """Answers with secrets are marked by `forbid_storing`, and we do not store them either."""
-    for route in api_routes(app.routes):
+    for route in endpoints(app):
         calls = {dependant.call for dependant in dependants(route.dependant)}
         is_both = {get_once, forbid_storing} <= calls
         assert is_both == (route.endpoint.__name__ in NAMED_WITHOUT_SECRET), route.path

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.v1 import PREFIX
 from app.main import create_app
+from app.routing import serve
 from tests.conftest import client_of, started
 from tests.idempotency.stage import made, workshop
 from tests.support import Account, ManualClock, make_settings
@@ -20,7 +20,7 @@ async def workshop_app(
     """A further application on the database of `app`, which has the workshop's operations too."""
     settings = make_settings(database_url, tmp_path_factory.mktemp("workshop"))
     application = create_app(settings, session_clock)
-    application.include_router(workshop, prefix=PREFIX)
+    serve(application, workshop)
     async with started(application) as running:
         yield running
 

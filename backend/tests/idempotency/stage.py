@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func, select
 
@@ -16,6 +16,7 @@ from app.core.ids import new_id
 from app.idempotency.dependencies import OnceDep
 from app.idempotency.models import IdempotencyKey
 from app.main import Services
+from app.routing import api_router
 from tests.support import Account
 
 KEY = "Idempotency-Key"
@@ -26,7 +27,7 @@ OwnerDep = Annotated[
     Owner, require_owner(PermissionRegistry().declare("profile:read", "Use the workshop", guests=True))
 ]
 
-workshop = APIRouter(prefix="/workshop")
+workshop = api_router("/workshop")
 made: list[UUID] = []
 
 

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import IPvAnyAddress
 
@@ -17,9 +17,10 @@ from app.core.addresses import parse_address
 from app.core.moments import UtcMoment
 from app.core.pagination import Page, PageRead
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/audit", tags=["admin"])
-own_router = APIRouter(prefix="/users/me/events", tags=["users"])
+router = api_router("/admin/audit", tags=["admin"])
+own_router = api_router("/users/me/events", tags=["users"])
 
 
 class NdjsonResponse(StreamingResponse):

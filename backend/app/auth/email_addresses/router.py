@@ -1,6 +1,6 @@
 """Proving an address, changing it, and undoing the change."""
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.auth.dependencies import ClientDep, FreshProfileWriter
 from app.auth.email_addresses.dependencies import EmailAddressServiceDep
@@ -17,8 +17,9 @@ from app.auth.one_time_tokens.schemas import ACCEPTED, AcceptedRead
 from app.auth.recovery.dependencies import RecoveryServiceDep
 from app.auth.registration.errors import PasswordRequiredError
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter()
+router = api_router()
 
 
 @router.post(

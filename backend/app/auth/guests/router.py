@@ -1,6 +1,6 @@
 """`/guests`: using the service without an account, and taking along what one made."""
 
-from fastapi import APIRouter, Depends, status
+from fastapi import Depends, status
 
 from app.auth.dependencies import ClientDep, InteractiveProfileWriter, forbid_storing
 from app.auth.guests.dependencies import GuestDep, GuestServiceDep, GuestTokenHeader
@@ -8,8 +8,9 @@ from app.auth.guests.errors import GuestClaimedError, GuestNotFoundError, Guests
 from app.auth.guests.schemas import GuestClaimedRead, GuestCreatedRead, GuestRead
 from app.auth.guests.types import IssuedGuest, KnownGuest
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter(prefix="/guests", tags=["guests"])
+router = api_router("/guests", tags=["guests"])
 
 
 @router.post(

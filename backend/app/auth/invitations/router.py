@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.auth.dependencies import ClientDep, UsersReader
 from app.auth.errors import EmailTakenError, SuperuserProtectedError
@@ -15,8 +15,9 @@ from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
 from app.idempotency.dependencies import OnceDep
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/invitations", tags=["admin"])
+router = api_router("/admin/invitations", tags=["admin"])
 
 
 @router.post(

@@ -1,15 +1,14 @@
 """`/admin/keys`: the signing keys, for administrators."""
 
-from fastapi import APIRouter
-
 from app.auth.dependencies import ClientDep
 from app.auth.errors import KeysFollowFromSecretError, RotationUnderWayError
 from app.auth.keys.dependencies import InteractiveKeysWriter, KeyServiceDep, KeysReader
 from app.auth.keys.schemas import KeyRotateRequest, SigningKeysRead
 from app.auth.keys.types import KeyView
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/keys", tags=["admin"])
+router = api_router("/admin/keys", tags=["admin"])
 
 
 @router.get("", response_model=SigningKeysRead, summary="List signing keys")

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Query, Response
+from fastapi import Depends, Form, Query, Response
 from pydantic import BeforeValidator
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -19,10 +19,11 @@ from app.auth.registration.types import Registrant
 from app.auth.schemas import Email, FullName, Password, Username
 from app.core.errors import AppError
 from app.core.text import MAX_EMAIL_LENGTH, SafeStr, require_safe_text
+from app.routing import root_router
 
 Handler = Callable[..., Awaitable[HTMLResponse]]
 
-router = APIRouter(prefix="/account", include_in_schema=False)
+router = root_router("/account", include_in_schema=False)
 
 _MAX_TOKEN_LENGTH = 128
 _FORM_KEY = "merit.page_form"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, status
+from fastapi import Depends, status
 
 from app.auth.dependencies import (
     ClientDep,
@@ -29,9 +29,10 @@ from app.auth.roles.errors import AccountProtectedError, PermissionNotHeldError
 from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
+from app.routing import api_router
 
-router = APIRouter(prefix="/users/me/tokens", tags=["tokens"])
-admin_router = APIRouter(prefix="/admin/users/{user_id}/tokens", tags=["admin"])
+router = api_router("/users/me/tokens", tags=["tokens"])
+admin_router = api_router("/admin/users/{user_id}/tokens", tags=["admin"])
 
 
 @router.get(

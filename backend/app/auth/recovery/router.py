@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.auth.dependencies import ClientDep, UsersWriter
 from app.auth.errors import (
@@ -21,8 +21,9 @@ from app.auth.recovery.errors import AccountDisabledError
 from app.auth.recovery.schemas import PasswordForgottenRequest, PasswordResetRequest, SecureAccountRequest
 from app.auth.roles.errors import AccountProtectedError
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter()
+router = api_router()
 
 
 @router.post(

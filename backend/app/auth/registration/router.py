@@ -1,6 +1,6 @@
 """`POST /auth/register`."""
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.auth.dependencies import ClientDep
 from app.auth.errors import (
@@ -21,8 +21,9 @@ from app.auth.registration.dependencies import RegistrationServiceDep
 from app.auth.registration.schemas import RegisterRequest
 from app.auth.schemas import UserRead
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = api_router("/auth", tags=["auth"])
 
 
 @router.post(

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.auth.dependencies import ClientDep, InteractiveUsersWriter, UsersReader
 from app.auth.errors import LastAdminError, SuperuserProtectedError, UserNotFoundError
@@ -22,8 +22,9 @@ from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.db.session import reads_replica
 from app.idempotency.dependencies import OnceDep, version_of
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = api_router("/admin", tags=["admin"])
 
 
 @router.get("/permissions", response_model=list[PermissionRead], summary="List permissions")

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import Depends, Response, status
 
 from app.auth.dependencies import ClientDep, forbid_storing
 from app.auth.errors import CredentialThrottledError
@@ -34,8 +34,9 @@ from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.idempotency.dependencies import OnceDep
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin/service-accounts", tags=["services"])
+router = api_router("/admin/service-accounts", tags=["services"])
 
 
 @router.get("", response_model=PageRead[ServiceAccountRead], summary="List service accounts")

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form
+from fastapi import Depends, Form
 
 from app.auth.bearer import BearerScheme
 from app.auth.dependencies import ClientDep, forbid_storing
@@ -20,8 +20,9 @@ from app.auth.service_accounts.errors import InvalidClientError
 from app.auth.token_endpoints.dependencies import CallingClient, Introspector, TokenEndpointServiceDep
 from app.auth.token_endpoints.errors import UnsupportedTokenTypeError
 from app.auth.token_endpoints.schemas import ActiveTokenRead, InactiveTokenRead
+from app.routing import api_router
 
-router = APIRouter(prefix="/auth", tags=["auth"])
+router = api_router("/auth", tags=["auth"])
 
 _MAX_TOKEN_LENGTH = 8192
 Token = Annotated[str, Form(min_length=1, max_length=_MAX_TOKEN_LENGTH, examples=["rt1.0199c2a4-….1.…"])]

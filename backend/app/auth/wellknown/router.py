@@ -1,12 +1,12 @@
 """`/.well-known/`: what other programs look for at any service (RFC 8615)."""
 
 import orjson
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from app.auth.mail_flows.page_rendering import CHANGE_PASSWORD
 from app.auth.wellknown.dependencies import PublisherDep, WellKnownServiceDep
 from app.auth.wellknown.schemas import KeySetRead
+from app.routing import root_router
 
 KEY_SET_MEDIA_TYPE = "application/jwk-set+json"  # RFC 7517 section 8.5.2
 _DAY_SECONDS = 86_400
@@ -19,7 +19,7 @@ class KeySetResponse(JSONResponse):
     media_type = KEY_SET_MEDIA_TYPE
 
 
-router = APIRouter(prefix="/.well-known", tags=["discovery"])
+router = root_router("/.well-known", tags=["discovery"])
 
 
 @router.head("/jwks.json", include_in_schema=False)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, status
+from fastapi import status
 
 from app.chat.dependencies import AccountChatReader, AccountChatWriter
 from app.chat.errors import FeedbackNotFoundError, MessageNotFoundError
@@ -10,8 +10,9 @@ from app.chat.feedback.dependencies import FeedbackServiceDep
 from app.chat.feedback.schemas import FeedbackRead, FeedbackUpdate
 from app.chat.models import MessageFeedback
 from app.core.problems import error_responses
+from app.routing import api_router
 
-router = APIRouter(prefix="/messages/{message_id}/feedback", tags=["conversations"])
+router = api_router("/messages/{message_id}/feedback", tags=["conversations"])
 
 
 @router.get(

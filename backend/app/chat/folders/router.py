@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.chat.dependencies import AccountChatReader, AccountChatWriter
 from app.chat.errors import FolderCycleError, FolderNotFoundError, FolderTooDeepError, TooManyFoldersError
@@ -15,8 +15,9 @@ from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.idempotency.dependencies import OnceDep, version_of
+from app.routing import api_router
 
-router = APIRouter(prefix="/folders", tags=["conversations"])
+router = api_router("/folders", tags=["conversations"])
 
 
 @router.get("", response_model=PageRead[FolderRead], summary="List your folders")

@@ -1,6 +1,6 @@
 """Chat completions as OpenAI's clients ask for them."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from app.chat.dependencies import ChatReader
 from app.chat.errors import ConversationFullError, ConversationNotFoundError, MessageTooLargeError
@@ -14,8 +14,9 @@ from app.chat.responses.errors import RepliesBusyError, ReplyInProgressError, To
 from app.chat.usage.errors import QuotaExceededError
 from app.core.problems import error_responses
 from app.llm.errors import AllProvidersFailedError, ModelRefusedError
+from app.routing import root_router
 
-router = APIRouter(prefix="/openai/v1", tags=["gateway"])
+router = root_router("/openai/v1", tags=["gateway"])
 
 
 @router.post(

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import Query, Response, status
 
 from app.chat.dependencies import ChatReader, ChatWriter
 from app.chat.errors import (
@@ -19,8 +19,9 @@ from app.chat.schemas import ClientSessionId
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Limit
 from app.idempotency.dependencies import OnceDep
+from app.routing import api_router
 
-router = APIRouter(prefix="/conversation-history", tags=["conversations"])
+router = api_router("/conversation-history", tags=["conversations"])
 
 
 @router.post(

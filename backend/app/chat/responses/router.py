@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from app.chat.errors import (
     ConversationFullError,
@@ -30,8 +30,9 @@ from app.chat.usage.errors import QuotaExceededError
 from app.core.problems import error_responses
 from app.idempotency.dependencies import OnceDep
 from app.llm.errors import ModelNotFoundError
+from app.routing import api_router
 
-router = APIRouter(tags=["replies"])
+router = api_router(tags=["replies"])
 
 _STREAM = {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}
 _FORMS: dict[int | str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from app.chat.dependencies import ChatReader
 from app.chat.search.dependencies import MessageSearchDep, SearchText
@@ -10,8 +10,9 @@ from app.chat.search.schemas import SearchPageRead
 from app.chat.search.types import SearchDomain, SearchPage
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
 from app.db.session import reads_replica
+from app.routing import api_router
 
-router = APIRouter(prefix="/search", tags=["conversations"])
+router = api_router("/search", tags=["conversations"])
 
 
 @router.get("", response_model=SearchPageRead, summary="Search your messages")

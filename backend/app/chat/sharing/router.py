@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, status
+from fastapi import Depends, status
 
 from app.auth.dependencies import ClientDep, OptionalPrincipal, forbid_storing
 from app.auth.errors import HashQueueFullError
@@ -27,8 +27,9 @@ from app.core.pagination import Page, PageRead
 from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
 from app.idempotency.dependencies import OnceDep
+from app.routing import api_router
 
-router = APIRouter(tags=["shares"])
+router = api_router(tags=["shares"])
 
 
 @router.post(

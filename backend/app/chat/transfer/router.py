@@ -3,7 +3,7 @@
 from functools import partial
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 from starlette.responses import StreamingResponse
 
 from app.auth.guests.types import Owner
@@ -26,8 +26,9 @@ from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, Limit
 from app.db.session import SessionDep
 from app.idempotency.dependencies import OnceDep
+from app.routing import api_router
 
-router = APIRouter(tags=["transfer"])
+router = api_router(tags=["transfer"])
 
 _NDJSON, _JSON, _MARKDOWN = "application/x-ndjson", "application/json", "text/markdown; charset=utf-8"
 _FILES = {

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.auth.dependencies import ClientDep
 from app.chat.usage.administration import PricesLoaded
@@ -41,8 +41,9 @@ from app.core.problems import error_responses
 from app.db.http import DEFAULT_LIMIT, Cursor, IfMatch, Limit, etag
 from app.db.session import reads_replica
 from app.idempotency.dependencies import OnceDep, version_of
+from app.routing import api_router
 
-router = APIRouter(prefix="/admin", tags=["admin"])
+router = api_router("/admin", tags=["admin"])
 
 
 @router.get("/prices", response_model=PageRead[PriceRead], summary="List prices of models")

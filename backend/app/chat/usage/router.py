@@ -1,6 +1,6 @@
 """`/usage` and `/quota`: what the caller used, what it cost, and what is left."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from app.chat.usage.dependencies import (
     DEFAULT_BUCKETS,
@@ -20,8 +20,9 @@ from app.core.errors import InvalidCursorError
 from app.core.moments import UtcMoment
 from app.core.problems import error_responses
 from app.db.session import reads_replica
+from app.routing import api_router
 
-router = APIRouter(tags=["usage"])
+router = api_router(tags=["usage"])
 
 
 @router.get(

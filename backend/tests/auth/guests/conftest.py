@@ -6,9 +6,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.api.v1 import PREFIX
 from app.core.settings import Settings
 from app.main import Services, create_app
+from app.routing import serve
 from tests.auth.guests.stage import Visitor, claim_things, probe, visitor
 from tests.conftest import client_of, started
 from tests.support import ManualClock, make_settings
@@ -27,7 +27,7 @@ async def probe_app(
     """A further application on the database of `app`, which has the probe's operations too."""
     settings: Settings = make_settings(database_url, tmp_path_factory.mktemp("probe"))
     application = create_app(settings, session_clock)
-    application.include_router(probe, prefix=PREFIX)
+    serve(application, probe)
     async with started(application) as running:
         yield running
 

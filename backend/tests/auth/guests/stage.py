@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import httpx
-from fastapi import APIRouter
 from sqlalchemy import insert, select, update
 
 from app.auth.guests.dependencies import require_owner
@@ -19,6 +18,7 @@ from app.core.ids import new_id
 from app.db.engine import Session
 from app.db.session import SessionDep
 from app.main import Services
+from app.routing import api_router
 from tests.support import API, Account
 
 HEADER = "Guest-Token"
@@ -28,7 +28,7 @@ GONE = (401, "invalid_guest_token")
 FOR_GUESTS = PermissionRegistry().declare("profile:read", "Use the probe", guests=True)
 OwnerDep = Annotated[Owner, require_owner(FOR_GUESTS)]
 
-probe = APIRouter(prefix="/probe")
+probe = api_router("/probe")
 entered, go_on = asyncio.Event(), asyncio.Event()
 
 
