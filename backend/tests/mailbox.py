@@ -19,16 +19,15 @@ class Mailbox:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.folder: Path = services.settings.data_dir / OUTBOX_FOLDER
+        self._opened: dict[tuple[int, str], tuple[EmailMessage, list[str]]] = {}  # by when it was written, and its name
 
     async def all(self) -> list[EmailMessage]:
         """Every mail, the oldest first."""
-        await self._services.jobs.run_due()
-        files = sorted(self.folder.glob("*.eml"), key=lambda file: (file.stat().st_mtime_ns, file.name))
-        return [parse_mail(file) for file in files]
+        return [mail for mail, _ in await self._look()]
 
     async def to(self, address: str) -> list[EmailMessage]:
         """The mails to one address, the oldest first."""
-        return [mail for mail in await self.all() if address in recipients(mail)]
+        return [mail for mail, addresses in await self._look() if address in addresses]
 
     async def subjects(self, address: str) -> list[str]:
         """What the mails to one address are about."""
@@ -49,6 +48,15 @@ class Mailbox:
         found = _CODE.search(text_of(await self.latest(address)))
         assert found is not None, "no code"
         return found[1]
+
+    async def _look(self) -> list[tuple[EmailMessage, list[str]]]:
+        await self._services.jobs.run_due()
+        written = sorted((file.stat().st_mtime_ns, file.name) for file in self.folder.glob("*.eml"))
+        for mail in written:
+            if mail not in self._opened:  # reading one takes longer than sending it
+                parsed = parse_mail(self.folder / mail[1])
+                self._opened[mail] = parsed, recipients(parsed)
+        return [self._opened[mail] for mail in written]
 
     def clear(self) -> None:
         """Throw all mails away."""

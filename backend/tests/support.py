@@ -126,3 +126,12 @@ def skip_or_fail(reason: str, *requirements: str) -> NoReturn:
     if any(os.environ.get(name) == "1" for name in requirements):
         pytest.fail(f"{reason} (required by {' or '.join(requirements)})")
     pytest.skip(reason)
+
+
+def answers_of(document: dict[str, Any], operation: dict[str, Any]) -> dict[str, Any]:
+    """The responses of an operation by their status, also where they are those of many."""
+    shared = document["components"]["responses"]
+    return {
+        status: shared[answer["$ref"].rpartition("/")[2]] if "$ref" in answer else answer
+        for status, answer in operation["responses"].items()
+    }

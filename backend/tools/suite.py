@@ -74,7 +74,7 @@ def left_out() -> list[str]:
 
 def pytest_steps(**environment: str) -> Iterator[Step]:
     """Give the runs of pytest: everything on SQLite, and on each server what uses it."""
-    pytest = ("pytest", "-n", TEST_WORKERS)
+    pytest = ("pytest", "-n", TEST_WORKERS, "--dist", "loadfile")  # so that what a file shares is made once
     yield Step("tests on SQLite", (*pytest, "tests", "tools"), {"TEST_DATABASE_URL": "", **environment})
     for name, url in server_urls().items():
         on_server = (*pytest, "--on-server", "tests")

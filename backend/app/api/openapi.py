@@ -1,5 +1,6 @@
 """Finishes the OpenAPI document: who may call an operation, how it refuses, and names fit for generated clients."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -183,7 +184,29 @@ def finish(document: Json, refusals: Mapping[str, Refusals]) -> Json:
     for name in _REPLACED_SCHEMAS:
         schemas.pop(name, None)
     schemas.update(_SCHEMAS)
+    components["responses"] = _share_refusals(document)
     return document
+
+
+def _share_refusals(document: Json) -> Json:
+    """Let operations that refuse alike refer to one response; repeated, refusals are two thirds of the document.
+
+    Returns the responses that were shared, by their status and codes.
+    """
+    operations = [operation["responses"] for operation in _operations(document)]
+    uses = Counter(_refusal_name(status, answer) for answers in operations for status, answer in answers.items())
+    shared: Json = {}
+    for answers in operations:
+        for status, answer in answers.items():
+            name = _refusal_name(status, answer)
+            if name is not None and uses[name] > 1 and shared.setdefault(name, answer) == answer:
+                answers[status] = {"$ref": f"#/components/responses/{name}"}
+    return shared
+
+
+def _refusal_name(status: str, answer: Json) -> str | None:
+    problem = answer.get("content", {}).get(PROBLEM_MEDIA_TYPE)
+    return None if problem is None else ".".join((status, *problem.get("examples", ())))
 
 
 def _operations(document: Json) -> Iterator[Json]:

@@ -18,7 +18,7 @@ from app.main import Services
 from tests.api.cast import Cast, MakeAdmin
 from tests.api.operations import OPERATIONS, Operation
 from tests.api.wire import Reply, call
-from tests.support import OWN, Account, ManualClock, register
+from tests.support import OWN, Account, ManualClock, answers_of, register
 
 EVERYTHING = {operation.needs for operation in OPERATIONS.values() if operation.needs}
 
@@ -136,16 +136,15 @@ def test_the_document_tells_what_each_operation_needs(app: FastAPI) -> None:
         assert any("account" in scheme for scheme in schemes) is (row.needs is not None), name
         assert any("client" in scheme for scheme in schemes) is (name in TAKES_CLIENTS), name
         assert ({"guest": []} in schemes) is row.guests, name
-        is_told = "session_required" in operation["responses"].get("403", {}).get("description", "")
+        refusals = answers_of(app.openapi(), operation)
+        is_told = "session_required" in refusals.get("403", {}).get("description", "")
         assert is_told is (row.is_interactive or name in DEPENDS_ON_MEMBERS), name
         if row.needs:
             access = operation["description"].rpartition("**Access:** ")[2].rstrip(".").split(", ")
             assert access[0] == f"permission `{row.needs}`", name
             assert ("or a guest token" in access) is row.guests, name
             assert ("login session" in access) is row.is_interactive, name
-            assert ("fresh login" in access) is ("insufficient_user_authentication" in str(operation["responses"])), (
-                name
-            )
+            assert ("fresh login" in access) is ("insufficient_user_authentication" in str(refusals)), name
             assert ("only for service accounts" in access) is (name == "introspect_token"), name
 
 

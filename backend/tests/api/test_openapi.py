@@ -20,6 +20,7 @@ from app.core.problems import error_responses
 from app.core.settings import Settings
 from app.main import create_app
 from app.routing import root_router, serve
+from tests.support import answers_of
 
 PROBLEM = "application/problem+json"
 
@@ -124,7 +125,7 @@ def test_an_operation_is_named_after_its_function(small: Json) -> None:
 
 
 def test_declared_errors_share_a_status_with_one_example_each(small: Json) -> None:
-    conflict = small["paths"]["/things"]["post"]["responses"]["409"]
+    conflict = answers_of(small, small["paths"]["/things"]["post"])["409"]
     assert codes_of(conflict) == {"email_taken", "username_taken"}
     assert conflict["description"] == (
         "This e-mail address is taken (`email_taken`); This user name is taken (`username_taken`)"
@@ -135,9 +136,9 @@ def test_declared_errors_share_a_status_with_one_example_each(small: Json) -> No
 
 def test_standard_refusals_follow_from_what_an_operation_takes(small: Json) -> None:
     create, update, mine = (
-        small["paths"]["/things"]["post"]["responses"],
-        small["paths"]["/things/{thing_id}"]["patch"]["responses"],
-        small["paths"]["/mine"]["get"]["responses"],
+        answers_of(small, small["paths"]["/things"]["post"]),
+        answers_of(small, small["paths"]["/things/{thing_id}"]["patch"]),
+        answers_of(small, small["paths"]["/mine"]["get"]),
     )
     assert set(create) == {"201", "400", "409", "422", "503", "default"}
     assert set(update) == {"200", "400", "401", "403", "404", "412", "422", "503", "default"}
@@ -154,7 +155,7 @@ def test_no_trace_is_left_of_the_frameworks_own_error_form(small: Json) -> None:
 
 
 def test_the_token_endpoint_refuses_in_the_form_of_its_own_standard(small: Json) -> None:
-    responses = small["paths"]["/token"]["post"]["responses"]
+    responses = answers_of(small, small["paths"]["/token"]["post"])
     assert set(responses) == {"200", "400", "503", "default"}
     content = responses["400"]["content"]["application/json"]
     assert content["schema"]["$ref"].endswith("/OAuthError")
@@ -256,7 +257,7 @@ def test_an_operation_says_what_a_caller_has_to_bring(name: str, access: str) ->
 
 @pytest.mark.parametrize(("path", "operation"), OPERATIONS)
 def test_an_answer_in_json_has_a_schema_of_its_own(path: str, operation: Json) -> None:
-    for status, response in operation["responses"].items():
+    for status, response in answers_of(DOCUMENT, operation).items():
         for media_type, content in response.get("content", {}).items():
             if media_type.endswith(("/json", "+json")):
                 assert content["schema"].get("type") != "string", (status, media_type)
@@ -286,7 +287,7 @@ def test_a_refusal_has_one_of_the_known_forms(path: str, operation: Json) -> Non
     oauth = ("application/json", "OAuthError")
     own_form = {"ready": ("application/json", "Readiness")}
     own_form |= dict.fromkeys(("create_token", "revoke_token", "introspect_token"), oauth)
-    for status, response in operation["responses"].items():
+    for status, response in answers_of(DOCUMENT, operation).items():
         if status[0] in "45" or status == "default":
             forms = {
                 kind: content["schema"]["$ref"].rpartition("/")[2] for kind, content in response["content"].items()

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from app.auth.dependencies import forbid_storing
 from app.idempotency.dependencies import KEY_HEADER, get_once
 from tests.architecture.test_access import dependants, endpoints
+from tests.support import answers_of
 
 _SECRET = "its answer holds a secret, which is not kept; a lost one can be seen in the list, and revoked"
 _ONE_TIME = "the token of the mail works once"
@@ -82,7 +83,7 @@ def test_an_operation_with_a_key_tells_how_it_refuses(app: FastAPI) -> None:
     found = [operation for _, operation in posts(app) if KEY_HEADER in headers_of(operation)]
     assert found
     for operation in found:
-        answers = operation["responses"]
+        answers = answers_of(app.openapi(), operation)
         assert "malformed_idempotency_key" in answers["400"]["description"]
         assert "idempotency_in_progress" in answers["409"]["description"]
         assert "idempotency_key_reused" in answers["422"]["description"]

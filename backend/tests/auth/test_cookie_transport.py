@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from tests.auth.scenarios import is_alive, refresh
 from tests.auth.stage import code_of
 from tests.conftest import AppFactory, client_of
-from tests.support import API, PASSWORD, Account, register
+from tests.support import API, PASSWORD, Account, answers_of, register
 
 COOKIE = "__Host-merit_refresh"
 HERE = "https://merit.example.com"
@@ -276,10 +276,11 @@ async def test_a_refresh_without_any_token_is_incomplete(browser: httpx.AsyncCli
 
 
 async def test_the_document_tells_of_the_cookie(browser: httpx.AsyncClient) -> None:
-    paths = (await browser.get("/openapi.json")).json()["paths"]
+    document = (await browser.get("/openapi.json")).json()
+    paths = document["paths"]
     for path in ("refresh", "logout"):
         (parameter,) = [one for one in paths[f"{API}/auth/{path}"]["post"]["parameters"] if one["in"] == "cookie"]
         assert (parameter["name"], parameter["required"]) == (COOKIE, False)
     for path in ("refresh", "logout", "login"):
-        refusals = str(paths[f"{API}/auth/{path}"]["post"]["responses"]["403"])
+        refusals = str(answers_of(document, paths[f"{API}/auth/{path}"]["post"])["403"])
         assert "origin_refused" in refusals
