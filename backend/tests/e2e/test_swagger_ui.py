@@ -91,16 +91,13 @@ async def authorize(page: Page, email: str) -> None:
     await forms.get_by_role("button", name="Close").first.click()
 
 
-async def test_register_authorize_and_see_oneself_also_after_a_reload(watched: Watched) -> None:
-    page = watched.page
-    email = f"{os.urandom(6).hex()}@example.com"
-    await page.goto("/docs")
-    await register(page, email)
-    await authorize(page, email)
-    operation = await open_operation(page, "users", "get_me")
-    await expect_me(operation, email)
-    await page.reload()  # the address names the operation, so that it opens again by itself
-    await expect_me(operation, email)
+async def expect_needs(page: Page, operation: Locator) -> None:
+    """See what an operation needs, in its description and behind its lock."""
+    await expect(operation.locator(".opblock-description")).to_contain_text("Access: permission profile:read")
+    await operation.locator("button.authorization__btn").click()
+    dialog = page.locator(".modal-ux")
+    await expect(dialog.locator(".scopes").first).to_contain_text("profile:read")
+    await dialog.get_by_role("button", name="Close").first.click()
 
 
 async def expect_me(operation: Locator, email: str) -> None:
@@ -111,13 +108,17 @@ async def expect_me(operation: Locator, email: str) -> None:
     assert email in body
 
 
-async def test_an_operation_shows_what_it_needs(watched: Watched) -> None:
+async def test_register_authorize_and_see_oneself_also_after_a_reload(watched: Watched) -> None:
     page = watched.page
+    email = f"{os.urandom(6).hex()}@example.com"
     await page.goto("/docs")
+    await register(page, email)
     operation = await open_operation(page, "users", "get_me")
-    await expect(operation.locator(".opblock-description")).to_contain_text("Access: permission profile:read")
-    await operation.locator("button.authorization__btn").click()
-    await expect(page.locator(".modal-ux .scopes").first).to_contain_text("profile:read")
+    await expect_needs(page, operation)
+    await authorize(page, email)
+    await expect_me(operation, email)
+    await page.reload()  # the address names the operation, so that it opens again by itself
+    await expect_me(operation, email)
 
 
 async def test_redoc_shows_every_group_and_finds_an_operation(watched: Watched) -> None:

@@ -25,7 +25,7 @@ def test_a_server_gets_a_run_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("TEST_POSTGRES_URL", POSTGRES)
     _, run = suite.pytest_steps()
     assert run.environment == {"TEST_DATABASE_URL": POSTGRES}
-    assert run.arguments == ("pytest", "-n", suite.TEST_WORKERS, "--on-server", "tests")
+    assert run.arguments == ("pytest", "-n", suite.TEST_WORKERS, "--dist", "loadfile", "--on-server", "tests")
     assert not any(line.startswith("PostgreSQL") for line in suite.left_out())
 
 
