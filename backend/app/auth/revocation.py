@@ -166,8 +166,8 @@ class RevocationFeed:
         # What is known now is noted before the table is read: whatever comes meanwhile calls for another read.
         seen, started, now = self._known(), self._clock.monotonic(), self._clock.now()
         since = now - self._retention
-        if self._read_at is not None:  # after however long an outage, nothing of it is missed
-            since = max(since, self._read_at - _OVERLAP)
+        if self._read_at is not None:  # after however long an outage, nothing of it is missed; a clock may be set back
+            since = max(since, min(self._read_at, now) - _OVERLAP)
         async with self._database.read_session() as session:
             rows = await RevocationRepository(session, self._clock).list_since(since)
         self._apply(rows)

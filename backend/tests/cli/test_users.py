@@ -11,7 +11,7 @@ from app.main import Services
 from tests.auth.mail_flows.flows import NEW_PASSWORD, reset, token_of
 from tests.cli.conftest import Shell
 from tests.mailbox import Mailbox
-from tests.support import OWN, Account, register
+from tests.support import OWN, Account, ManualClock, register
 
 
 async def events_of(services: Services, account: Account, action: AuditAction) -> list[AuditEvent]:
@@ -59,6 +59,18 @@ async def test_an_account_is_named_by_address_name_or_id(shell: Shell, client: h
     for arguments in (["users", "show"], ["users", "list", "--search"], ["roles", "show"], ["jobs", "list", "--kind"]):
         refused = await shell.run(*arguments, "a\udcffb")  # bytes that are no UTF-8
         assert (refused.exit_code, refused.stdout) == (2, ""), arguments
+
+
+async def test_a_service_whose_clock_was_set_back_refuses_a_disabled_account_too(
+    shell: Shell, services: Services, account: Account, clock: ManualClock
+) -> None:
+    """It has read the revocations of a later moment than that of the command."""
+    clock.advance(hours=1)
+    await services.auth.revocations._read()
+    clock.reset()
+    assert (await account.get("/users/me")).status_code == 200
+    await shell.say("users", "disable", account.email, "--yes")
+    assert (await account.get("/users/me")).status_code == 401
 
 
 async def test_a_disabled_account_is_refused_by_the_running_service(
